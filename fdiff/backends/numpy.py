@@ -1,0 +1,81 @@
+"""Array operations on numpy arrays; transforms by FFTW."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+exp, log, expm1, log1p, sqrt, cos, tan = (
+    np.exp, np.log, np.expm1, np.log1p, np.sqrt, np.cos, np.tan
+)  # fmt: skip
+logaddexp, where, stack, concatenate = np.logaddexp, np.where, np.stack, np.concatenate
+arccos, zeros_like = np.arccos, np.zeros_like
+
+
+def forward(u, grid, threads: int = 1) -> np.ndarray:
+    """Coefficients of real fields ``(..., *grid.shape)``; see `fdiff.grid.Basis.forward`."""
+    from fdiff_kernels import transforms
+
+    if np.iscomplexobj(u):
+        raise TypeError("fields are real; got a complex array")
+    u = np.asarray(u)
+    _check_trailing("a field", u.shape, grid.shape)
+    if u.dtype != np.float32:
+        u = u.astype(np.float64, copy=False)
+    return transforms.forward(u, grid.boundary, math.sqrt(grid.cell_volume), threads)
+
+
+def inverse(c, grid, threads: int = 1) -> np.ndarray:
+    """Fields of coefficients ``(..., *grid.basis.shape)``."""
+    from fdiff_kernels import transforms
+
+    c = np.asarray(c)
+    _check_trailing("an array of coefficients", c.shape, grid.basis.shape)
+    if np.iscomplexobj(c) and not grid.basis.is_complex:
+        raise TypeError(f"coefficients on boundaries {grid.boundary} are real; got a complex array")
+    return transforms.inverse(c, grid.shape, grid.boundary, math.sqrt(grid.cell_volume), threads)
+
+
+def constant(array, like):
+    """``array`` (numpy, real) as an array of the kind, device and real precision of ``like``."""
+    return np.asarray(array).astype(np.zeros(0, like.dtype).real.dtype, copy=False)
+
+
+def from_numpy(array, dtype=None, device=None):
+    """A numpy array as an array of this backend."""
+    return np.asarray(array) if dtype is None else np.asarray(array).astype(dtype, copy=False)
+
+
+def to_numpy(array) -> np.ndarray:
+    return np.asarray(array)
+
+
+def real_product(a, b):
+    """``Re(conj(a) b)`` per entry."""
+    if np.iscomplexobj(a) or np.iscomplexobj(b):
+        return a.real * b.real + a.imag * b.imag
+    return a * b
+
+
+def all_finite(array) -> bool:
+    return bool(np.isfinite(array).all())
+
+
+def float64(array):
+    return np.asarray(array, dtype=np.float64)
+
+
+def pad_axes(array, count: int):
+    """``array`` with ``count`` axes of length one appended."""
+    return np.asarray(array).reshape(np.shape(array) + (1,) * count)
+
+
+def real_dtype(array):
+    """float32 or float64: the real precision of ``array``."""
+    return np.zeros(0, array.dtype).real.dtype
+
+
+def _check_trailing(what: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if got[len(got) - len(expected) :] != expected or len(got) < len(expected):
+        raise ValueError(f"{what} on this grid ends in axes {expected}, got shape {got}")

@@ -1,0 +1,172 @@
+"""Array operations on torch tensors, differentiable, on any device; transforms by torch.fft."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from fdiff.backends.numpy import _check_trailing
+
+exp, log, expm1, log1p, sqrt, cos, tan = (
+    torch.exp, torch.log, torch.expm1, torch.log1p, torch.sqrt, torch.cos, torch.tan
+)  # fmt: skip
+where, stack, concatenate = torch.where, torch.stack, torch.cat
+arccos, zeros_like = torch.arccos, torch.zeros_like
+
+
+def logaddexp(a, b):
+    tensor = a if isinstance(a, torch.Tensor) else b
+    return torch.logaddexp(torch.as_tensor(a).to(tensor), torch.as_tensor(b).to(tensor))
+
+
+def forward(u, grid, threads: int = 1) -> torch.Tensor:
+    """Coefficients of real fields ``(..., *grid.shape)``; see `fdiff.grid.Basis.forward`."""
+    if u.is_complex():
+        raise TypeError("fields are real; got a complex tensor")
+    _check_trailing("a field", tuple(u.shape), grid.shape)
+    if u.dtype not in (torch.float32, torch.float64):
+        u = u.to(torch.float64)
+    c = u
+    for axis in _real_axes(grid):
+        c = _REAL_FORWARD[grid.boundary[axis]](c, axis - grid.dim)
+    fourier = _fourier_axes(grid)
+    if fourier:
+        c = torch.fft.rfftn(c, dim=fourier, norm="ortho")
+    return c * math.sqrt(grid.cell_volume)
+
+
+def inverse(c, grid, threads: int = 1) -> torch.Tensor:
+    """Fields of coefficients ``(..., *grid.basis.shape)``."""
+    _check_trailing("an array of coefficients", tuple(c.shape), grid.basis.shape)
+    if c.is_complex() and not grid.basis.is_complex:
+        raise TypeError(
+            f"coefficients on boundaries {grid.boundary} are real; got a complex tensor"
+        )
+    fourier = _fourier_axes(grid)
+    u = c
+    if fourier:
+        sizes = [grid.shape[axis] for axis in fourier]
+        u = torch.fft.irfftn(_hermitian(c, grid), s=sizes, dim=fourier, norm="ortho")
+    for axis in _real_axes(grid):
+        u = _REAL_INVERSE[grid.boundary[axis]](u, axis - grid.dim)
+    return u / math.sqrt(grid.cell_volume)
+
+
+def constant(array, like):
+    """``array`` (numpy, real) as a tensor of the device and real precision of ``like``."""
+    return torch.as_tensor(np.ascontiguousarray(array)).to(like.device, real_dtype(like))
+
+
+def from_numpy(array, dtype=None, device=None):
+    """A numpy array as a tensor; ``dtype`` may be a torch dtype or ``"float32"``/``"float64"``."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if isinstance(dtype, str):
+        dtype = getattr(torch, dtype)
+    if dtype is not None and tensor.is_complex():
+        dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
+    return tensor.to(device=device, dtype=dtype)
+
+
+def to_numpy(array) -> np.ndarray:
+    return array.detach().cpu().numpy()
+
+
+def real_product(a, b):
+    """``Re(conj(a) b)`` per entry."""
+    if a.is_complex() or b.is_complex():
+        return (a.conj() * b).real
+    return a * b
+
+
+def all_finite(array) -> bool:
+    return bool(torch.isfinite(array).all())
+
+
+def float64(array):
+    return array.to(torch.float64)
+
+
+def pad_axes(array, count: int):
+    """``array`` with ``count`` axes of length one appended."""
+    return array.reshape(tuple(array.shape) + (1,) * count)
+
+
+def real_dtype(array):
+    """float32 or float64: the real precision of ``array``."""
+    return torch.float32 if array.dtype in (torch.float32, torch.complex64) else torch.float64
+
+
+def _real_axes(grid) -> list[int]:
+    return [i for i, kind in enumerate(grid.boundary) if kind != "periodic"]
+
+
+def _fourier_axes(grid) -> list[int]:
+    return [i - grid.dim for i, kind in enumerate(grid.boundary) if kind == "periodic"]
+
+
+def _hermitian(c, grid):
+    """``c``; complex even where the caller's coefficients happen to be real."""
+    return c if c.is_complex() else torch.complex(c, torch.zeros_like(c))
+
+
+@lru_cache(maxsize=64)
+def _twiddle(n: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """``e^{-i pi k / 2n}``, ``k = 0..n//2``, times the factor that makes the DCT orthonormal."""
+    k = np.arange(n // 2 + 1)
+    # k = 0 lacks the factor sqrt(2); its partner n - k does not exist.
+    norm = np.sqrt(np.where(k == 0, 1, 2) / n)
+    complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
+    return torch.from_numpy(norm * np.exp(-0.5j * math.pi * k / n)).to(device, complex_dtype)
+
+
+def _dct(x, axis):
+    """Orthonormal DCT-II by one real FFT of the same length (Makhoul 1980).
+
+    With ``v = (x_0, x_2, ..., x_3, x_1)`` and ``Z_k = e^{-i pi k / 2n} V_k``, the coefficient is
+    ``Re Z_k`` at ``k`` and ``-Im Z_k`` at ``n - k``.
+    """
+    n = x.shape[axis]
+    x = x.movedim(axis, -1)
+    v = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)
+    z = torch.fft.rfft(v) * _twiddle(n, x.dtype, x.device)
+    upper = -z.imag[..., 1 : (n + 1) // 2].flip(-1)
+    return torch.cat([z.real, upper], -1).movedim(-1, axis)
+
+
+def _idct(c, axis):
+    """Inverse of `_dct`."""
+    n = c.shape[axis]
+    c = c.movedim(axis, -1)
+    half = n // 2 + 1
+    lower = c[..., :half]
+    upper = torch.nn.functional.pad(c[..., n - half + 1 :].flip(-1), (1, 0))
+    w = _twiddle(n, c.dtype, c.device)
+    v = torch.fft.irfft(torch.complex(lower, -upper) / w, n=n)
+    # Of each pair k, n - k the real FFT holds both numbers; at k = 0 there is no partner.
+    x = torch.empty_like(c)
+    x[..., ::2] = v[..., : (n + 1) // 2]
+    x[..., 1::2] = v[..., (n + 1) // 2 :].flip(-1)
+    return x.movedim(-1, axis)
+
+
+def _alternate(x, axis):
+    sign = torch.ones(x.shape[axis], dtype=x.dtype, device=x.device)
+    sign[1::2] = -1
+    return x * sign.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+
+
+def _dst(x, axis):
+    """Orthonormal DST-II: ``sin(pi k (j + 1/2) / n) = (-1)^j cos(pi (n - k)(j + 1/2) / n)``."""
+    return _dct(_alternate(x, axis), axis).flip(axis)
+
+
+def _idst(c, axis):
+    """Inverse of `_dst`."""
+    return _alternate(_idct(c.flip(axis), axis), axis)
+
+
+_REAL_FORWARD = {"neumann": _dct, "dirichlet": _dst}
+_REAL_INVERSE = {"neumann": _idct, "dirichlet": _idst}

@@ -1,0 +1,234 @@
+"""A box with a grid on it, and the basis in which fdiff's operators are diagonal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import numpy as np
+
+from fdiff import backends
+
+BOUNDARIES = ("periodic", "neumann", "dirichlet")
+
+
+@final
+@dataclass(frozen=True)
+class Grid:
+    """The box ``prod_i [origin_i, origin_i + lengths_i]`` with ``shape_i`` nodes per axis.
+
+    Nodes: ``origin + j h`` on a periodic axis, ``origin + (j + 1/2) h`` (cell centres) on a
+    Neumann or Dirichlet axis, ``h = lengths / shape``. ``lengths``, ``boundary`` and ``origin``
+    take one value for all axes or one per axis; they are stored as tuples.
+
+    Arrays of fields have shape ``(..., *grid.shape)`` and hold function values.
+
+    Raises:
+        ValueError: dimension outside 1..3, an axis without nodes, a length that is not positive,
+            an unknown boundary, or a tuple whose length is not the dimension.
+    """
+
+    shape: tuple[int, ...]
+    lengths: tuple[float, ...] = 1.0  # type: ignore[assignment]  # scalars are spread over the axes
+    boundary: tuple[str, ...] = "periodic"  # type: ignore[assignment]
+    origin: tuple[float, ...] = 0.0  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        shape = (self.shape,) if np.isscalar(self.shape) else tuple(self.shape)
+        if not 1 <= len(shape) <= 3:
+            raise ValueError(f"a grid has 1 to 3 axes, got shape {shape}")
+        if any(n != int(n) or n < 1 for n in shape):
+            raise ValueError(f"every axis needs a whole number of nodes >= 1, got shape {shape}")
+        set_field = object.__setattr__  # the class is frozen for everybody else
+        set_field(self, "shape", tuple(int(n) for n in shape))
+        for name, convert in (("lengths", float), ("boundary", str), ("origin", float)):
+            value = getattr(self, name)
+            values = (value,) * len(shape) if np.isscalar(value) else tuple(value)
+            if len(values) != len(shape):
+                raise ValueError(
+                    f"{name} needs one value, or one per axis of shape {shape}; got {value!r}"
+                )
+            set_field(self, name, tuple(convert(v) for v in values))
+        if not all(0 < length < math.inf for length in self.lengths):
+            raise ValueError(f"side lengths must be positive and finite, got {self.lengths}")
+        if not all(map(math.isfinite, self.origin)):
+            raise ValueError(f"origin must be finite, got {self.origin}")
+        unknown = set(self.boundary) - set(BOUNDARIES)
+        if unknown:
+            raise ValueError(f"boundary must be one of {BOUNDARIES}, got {sorted(unknown)}")
+
+    @property
+    def dim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of nodes."""
+        return math.prod(self.shape)
+
+    @property
+    def volume(self) -> float:
+        """``|D|``, the product of the side lengths."""
+        return math.prod(self.lengths)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        return tuple(length / n for length, n in zip(self.lengths, self.shape))
+
+    @property
+    def cell_volume(self) -> float:
+        """The quadrature weight ``w = prod_i h_i``: ``<u, v> = w sum_j u_j v_j``."""
+        return math.prod(self.spacing)
+
+    def points(self, axis: int) -> np.ndarray:
+        """Coordinates of the nodes along ``axis``, shape ``(shape[axis],)``."""
+        shift = 0.0 if self.boundary[axis] == "periodic" else 0.5
+        return self.origin[axis] + (np.arange(self.shape[axis]) + shift) * self.spacing[axis]
+
+    def coordinates(self) -> tuple[np.ndarray, ...]:
+        """One array per axis that broadcasts to ``shape``: ``f(*grid.coordinates())``."""
+        return tuple(np.meshgrid(*map(self.points, range(self.dim)), indexing="ij", sparse=True))
+
+    def with_shape(self, shape: tuple[int, ...] | int) -> Grid:
+        """The same box with another number of nodes."""
+        return Grid(shape, self.lengths, self.boundary, self.origin)  # type: ignore[arg-type]
+
+    def refine(self, factor: int = 2) -> Grid:
+        """``factor`` times as many nodes on every axis."""
+        return self.with_shape(tuple(factor * n for n in self.shape))
+
+    def coarsen(self, factor: int = 2) -> Grid:
+        """``factor`` times fewer nodes on every axis; ``factor`` must divide each."""
+        if any(n % factor for n in self.shape):
+            raise ValueError(f"{factor} does not divide every side of {self.shape}")
+        return self.with_shape(tuple(n // factor for n in self.shape))
+
+    def same_box(self, other: Grid) -> bool:
+        """Whether both grids look at functions on the same domain with the same boundary."""
+        return (self.lengths, self.boundary, self.origin) == (
+            other.lengths,
+            other.boundary,
+            other.origin,
+        )
+
+    @cached_property
+    def basis(self) -> Basis:
+        return Basis(self)
+
+
+@final
+@dataclass(frozen=True)
+class Basis:
+    """Eigenfunctions ``e_k`` of the Laplacian on a grid's box, and the transform to them.
+
+    Per axis of length ``L`` with ``N`` nodes (tensor products in several dimensions):
+
+    * periodic: ``e^{2 pi i k x / L} / sqrt(L)``, retained ``|k| < N/2``, ``mu = (2 pi k / L)^2``;
+    * Neumann: ``sqrt((2 - [k=0]) / L) cos(pi k x / L)``, ``0 <= k < N``, ``mu = (pi k / L)^2``;
+    * Dirichlet: ``sqrt(2 / L) sin(pi k x / L)``, ``1 <= k < N``, ``mu = (pi k / L)^2``.
+
+    Coefficients ``c_k = <u, e_k>`` are real where no axis is periodic; otherwise complex, with the
+    last periodic axis halved (``rfft``) and the other periodic axes in FFT order. A Dirichlet axis
+    starts at ``k = 1``. The boundary modes (periodic ``k = N/2``, Dirichlet ``k = N``) are part of
+    the layout, so that the transform is invertible, but they are not retained: on the grid they
+    are patterns of +1 and -1, not restrictions of an ``e_k``, and operators set them to zero.
+    """
+
+    grid: Grid
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an array of coefficients."""
+        return tuple(len(self.wavenumbers(axis)) for axis in range(self.grid.dim))
+
+    @cached_property
+    def halved_axis(self) -> int | None:
+        """The last periodic axis, of which only ``k >= 0`` is stored; None without one."""
+        periodic = [i for i, kind in enumerate(self.grid.boundary) if kind == "periodic"]
+        return periodic[-1] if periodic else None
+
+    @property
+    def is_complex(self) -> bool:
+        return self.halved_axis is not None
+
+    def wavenumbers(self, axis: int) -> np.ndarray:
+        """Whole numbers ``k`` along ``axis``, the boundary mode (as ``+N/2`` or ``N``) included."""
+        n = self.grid.shape[axis]
+        if self.grid.boundary[axis] == "dirichlet":
+            return np.arange(1, n + 1)
+        if self.grid.boundary[axis] == "neumann":
+            return np.arange(n)
+        if axis == self.halved_axis:
+            return np.arange(n // 2 + 1)
+        k = np.arange(n)
+        return np.where(k > n // 2, k - n, k)
+
+    @cached_property
+    def laplacian(self) -> np.ndarray:
+        """``mu_k >= 0``, the eigenvalues of ``-Laplacian`` (exact symbol), in units of 1/length^2."""
+        return _outer(np.add, [self.axis_laplacian(axis) for axis in range(self.grid.dim)])
+
+    def axis_laplacian(self, axis: int) -> np.ndarray:
+        """The contribution ``mu_{k_i}`` of one axis, shape ``(basis.shape[axis],)``."""
+        turn = 2.0 if self.grid.boundary[axis] == "periodic" else 1.0
+        return (turn * math.pi / self.grid.lengths[axis] * self.wavenumbers(axis)) ** 2
+
+    @cached_property
+    def retained(self) -> np.ndarray:
+        """True on the modes that are restrictions of an ``e_k``, False on boundary modes."""
+        return _outer(np.logical_and, [self.axis_retained(axis) for axis in range(self.grid.dim)])
+
+    def axis_retained(self, axis: int) -> np.ndarray:
+        k, n = self.wavenumbers(axis), self.grid.shape[axis]
+        return 2 * np.abs(k) < n if self.grid.boundary[axis] == "periodic" else k < n
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """``omega_k``: how many modes a stored coefficient stands for (1 or 2).
+
+        ``<u, v> = sum_k omega_k Re(conj(a_k) b_k)``.
+        """
+        weights = np.ones(self.shape)
+        axis = self.halved_axis
+        if axis is not None:
+            n = self.grid.shape[axis]
+            k = self.wavenumbers(axis)
+            line = np.where((k == 0) | (2 * k == n), 1.0, 2.0)
+            weights *= line.reshape([-1 if i == axis else 1 for i in range(self.grid.dim)])
+        return weights
+
+    def forward(self, u, threads: int = 1):
+        """Coefficients ``c_k = <u, e_k>`` of ``u``: ``(..., *grid.shape)``, numpy or torch.
+
+        Orthonormal up to the quadrature weight: ``sum omega |c|^2 = w sum u^2``. float32 stays
+        float32; other dtypes are computed in float64. ``threads`` is used by FFTW only.
+        """
+        return backends.of(u).forward(u, self.grid, threads)
+
+    def inverse(self, c, threads: int = 1):
+        """Function values ``(..., *grid.shape)`` of the coefficients ``c``: ``(..., *shape)``."""
+        return backends.of(c).inverse(c, self.grid, threads)
+
+    def project(self, c):
+        """``Pi_n``: the coefficients with the modes that are not retained set to zero."""
+        return c * backends.of(c).constant(self.retained, c)
+
+    def inner(self, a, b):
+        """``<u, v>`` of two arrays of coefficients, summed over the modes; leading axes stay."""
+        products = backends.of(a).real_product(a, b)
+        weighted = products * backends.of(a).constant(self.weights, products)
+        return weighted.sum(tuple(range(-self.grid.dim, 0)))
+
+
+def _outer(combine, lines: list[np.ndarray]) -> np.ndarray:
+    """``combine`` over the axes of one-dimensional arrays, as a full array."""
+    return _reduce(combine, np.meshgrid(*lines, indexing="ij", sparse=True))
+
+
+def _reduce(combine, arrays):
+    out = arrays[0]
+    for array in arrays[1:]:
+        out = combine(out, array)
+    return np.ascontiguousarray(out)
