@@ -167,7 +167,7 @@ class Basis:
 
     @cached_property
     def laplacian(self) -> np.ndarray:
-        """``mu_k >= 0``, the eigenvalues of ``-Laplacian`` (exact symbol), in units of 1/length^2."""
+        """``mu_k >= 0``, the exact eigenvalues of ``-Laplacian``, in units of 1/length^2."""
         return _outer(np.add, [self.axis_laplacian(axis) for axis in range(self.grid.dim)])
 
     def axis_laplacian(self, axis: int) -> np.ndarray:

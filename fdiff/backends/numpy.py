@@ -20,7 +20,7 @@ def forward(u, grid, threads: int = 1) -> np.ndarray:
     if np.iscomplexobj(u):
         raise TypeError("fields are real; got a complex array")
     u = np.asarray(u)
-    _check_trailing("a field", u.shape, grid.shape)
+    check_trailing("a field", u.shape, grid.shape)
     if u.dtype != np.float32:
         u = u.astype(np.float64, copy=False)
     return transforms.forward(u, grid.boundary, math.sqrt(grid.cell_volume), threads)
@@ -31,7 +31,7 @@ def inverse(c, grid, threads: int = 1) -> np.ndarray:
     from fdiff_kernels import transforms
 
     c = np.asarray(c)
-    _check_trailing("an array of coefficients", c.shape, grid.basis.shape)
+    check_trailing("an array of coefficients", c.shape, grid.basis.shape)
     if np.iscomplexobj(c) and not grid.basis.is_complex:
         raise TypeError(f"coefficients on boundaries {grid.boundary} are real; got a complex array")
     return transforms.inverse(c, grid.shape, grid.boundary, math.sqrt(grid.cell_volume), threads)
@@ -76,6 +76,12 @@ def real_dtype(array):
     return np.zeros(0, array.dtype).real.dtype
 
 
-def _check_trailing(what: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+def zeros(shape, like):
+    """Zeros of the kind, dtype and device of ``like``."""
+    return np.zeros(shape, like.dtype)
+
+
+def check_trailing(what: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise ValueError unless the shape ``got`` ends in ``expected``."""
     if got[len(got) - len(expected) :] != expected or len(got) < len(expected):
         raise ValueError(f"{what} on this grid ends in axes {expected}, got shape {got}")

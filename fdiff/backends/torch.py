@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from fdiff.backends.numpy import _check_trailing
+from fdiff.backends.numpy import check_trailing
 
 exp, log, expm1, log1p, sqrt, cos, tan = (
     torch.exp, torch.log, torch.expm1, torch.log1p, torch.sqrt, torch.cos, torch.tan
@@ -26,7 +26,7 @@ def forward(u, grid, threads: int = 1) -> torch.Tensor:
     """Coefficients of real fields ``(..., *grid.shape)``; see `fdiff.grid.Basis.forward`."""
     if u.is_complex():
         raise TypeError("fields are real; got a complex tensor")
-    _check_trailing("a field", tuple(u.shape), grid.shape)
+    check_trailing("a field", tuple(u.shape), grid.shape)
     if u.dtype not in (torch.float32, torch.float64):
         u = u.to(torch.float64)
     c = u
@@ -40,7 +40,7 @@ def forward(u, grid, threads: int = 1) -> torch.Tensor:
 
 def inverse(c, grid, threads: int = 1) -> torch.Tensor:
     """Fields of coefficients ``(..., *grid.basis.shape)``."""
-    _check_trailing("an array of coefficients", tuple(c.shape), grid.basis.shape)
+    check_trailing("an array of coefficients", tuple(c.shape), grid.basis.shape)
     if c.is_complex() and not grid.basis.is_complex:
         raise TypeError(
             f"coefficients on boundaries {grid.boundary} are real; got a complex tensor"
@@ -72,6 +72,11 @@ def from_numpy(array, dtype=None, device=None):
 
 def to_numpy(array) -> np.ndarray:
     return array.detach().cpu().numpy()
+
+
+def zeros(shape, like):
+    """Zeros of the kind, dtype and device of ``like``."""
+    return torch.zeros(shape, dtype=like.dtype, device=like.device)
 
 
 def real_product(a, b):

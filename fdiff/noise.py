@@ -1,0 +1,143 @@
+"""Keyed Gaussian noise: the same seed gives the same function on every grid.
+
+A number is a function of (seed, purpose, channel, sample, wave vector, level, time index) and of
+nothing else, so it depends on no grid, batch, order of calls or number of threads. The modes that
+two grids on one box share are bitwise equal in float64.
+"""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from fdiff import backends
+from fdiff.grid import Grid
+
+# What a number is used for. One seed serves all uses, and the uses stay independent.
+FIELD = 0  # a field drawn from a covariance operator
+START = 1  # the start of a sampler
+STEPS = 2  # the steps of a sampler
+PERTURBATION = 3  # the forward process
+PATHS = 4  # Q-Wiener paths
+PDE_INITIAL = 5  # initial data of a partial differential equation
+FORCING = 6  # stochastic forcing
+TRAINING = 7  # order of the data and times in training
+CORRECTOR = 8  # corrector steps
+
+MAX_WAVENUMBER = 32767
+MAX_LEVEL = 2**16 - 1
+MAX_INDEX = 2**32
+
+
+def white_coefficients(
+    grid: Grid,
+    seed: int,
+    purpose: int,
+    size: int = 1,
+    first: int = 0,
+    channels: int | None = None,
+    *,
+    level: int = 0,
+    time: int = 0,
+    root: np.ndarray | None = None,
+    dtype=np.float64,
+):
+    """Independent coefficients with ``E|c_k|^2 = root_k^2`` of samples ``first .. first+size-1``.
+
+    Shape ``(size, *basis.shape)``, or ``(size, channels, *basis.shape)``; no channels means
+    channel 0. ``root`` (in the layout of the basis, default 1) is the square root of a
+    covariance's eigenvalues. Modes that are not retained are 0. ``dtype`` is the real precision;
+    the numbers are computed in float64 and rounded.
+
+    Raises:
+        ValueError: an index out of range, or a wave number above 32767.
+    """
+    from fdiff_kernels import philox
+
+    seed = checked_seed(seed)
+    _check_range("size", size, 0, MAX_INDEX)
+    _check_range("first", first, 0, MAX_INDEX - size)
+    _check_range("level", level, 0, MAX_LEVEL)
+    _check_range("time", time, 0, MAX_INDEX - 1)
+    basis = grid.basis
+    lines = [basis.wavenumbers(axis) for axis in range(grid.dim)]
+    if max(int(k[basis.axis_retained(i)].max(initial=0)) for i, k in enumerate(lines)) > (
+        MAX_WAVENUMBER
+    ):
+        raise ValueError(
+            f"keyed noise has wave numbers up to {MAX_WAVENUMBER}; a grid of shape {grid.shape} "
+            "has more: draw on a coarser grid and prolong"
+        )
+    absent = 3 - grid.dim
+    lines += [np.zeros(1, np.int64)] * absent
+    amplitude = np.where(basis.retained, 1.0 if root is None else root, 0.0)
+    amplitude = np.ascontiguousarray(amplitude).reshape(basis.shape + (1,) * absent)
+
+    count = 1 if channels is None else channels
+    _check_range("channels", count, 1, MAX_INDEX)
+    real = np.dtype(dtype)
+    out = np.empty(
+        (size, count, *amplitude.shape),
+        np.result_type(real, np.complex64) if basis.is_complex else real,
+    )
+    keys = [philox.stream_key(np.uint64(seed), purpose, channel) for channel in range(count)]
+    periodic = np.array([kind == "periodic" for kind in grid.boundary] + [False] * absent, np.int64)
+    for i in range(size):
+        sample = np.uint32(first + i)
+        for channel, key in enumerate(keys):
+            words = (key, sample, np.uint32(level), np.uint32(time), out[i, channel])
+            if basis.is_complex:
+                philox.complex_modes(*lines, periodic, amplitude, *words)
+            else:
+                philox.real_modes(*lines, amplitude, *words)
+    shape = (size, *basis.shape) if channels is None else (size, channels, *basis.shape)
+    return out.reshape(shape)
+
+
+def like(x, grid: Grid, seed: int, purpose: int, first: int = 0, *, root=None, level=0, time=0):
+    """Noise coefficients for the coefficients ``x``: same leading axes, kind, device, precision.
+
+    Leading axes of ``x`` are ``()``, ``(samples,)`` or ``(samples, channels)``; the numbers are
+    those of samples ``first, first + 1, ...``
+    """
+    lead = tuple(x.shape)[: x.ndim - grid.dim]
+    if len(lead) > 2:
+        raise ValueError(
+            f"expected (samples, channels, *{grid.basis.shape}) with samples and channels "
+            f"optional, got shape {tuple(x.shape)}"
+        )
+    backend = backends.of(x)
+    size = lead[0] if lead else 1
+    channels = lead[1] if len(lead) == 2 else None
+    noise = white_coefficients(
+        grid, seed, purpose, size, first, channels, root=root, level=level, time=time
+    )
+    real = str(backend.real_dtype(x)).removeprefix("torch.")
+    if real == "float32":
+        noise = noise.astype(np.complex64 if np.iscomplexobj(noise) else np.float32)
+    noise = noise.reshape(*lead, *grid.basis.shape)
+    return backend.from_numpy(noise, device=getattr(x, "device", None))
+
+
+def uniforms(seed: int, purpose: int, size: int, first: int = 0, *, kind: int = 0, time: int = 0):
+    """Uniform numbers in (0, 1] of samples ``first .. first+size-1``; ``kind`` tells uses apart."""
+    from fdiff_kernels import philox
+
+    out = np.empty(size)
+    key = philox.stream_key(np.uint64(checked_seed(seed)), purpose, 0)
+    philox.uniforms(key, np.uint32(kind), np.uint32(time), first, out)
+    return out
+
+
+def checked_seed(seed: int) -> int:
+    """``seed`` as a Python int in ``0 .. 2^64 - 1``."""
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+        raise TypeError(f"a seed is a whole number in 0 .. 2^64 - 1, got {seed!r}")
+    _check_range("seed", int(seed), 0, 2**64 - 1)
+    return int(seed)
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} must lie in {low} .. {high}, got {value}")
