@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 
-exp, log, expm1, log1p, sqrt, cos, tan = (
-    np.exp, np.log, np.expm1, np.log1p, np.sqrt, np.cos, np.tan
-)  # fmt: skip
-logaddexp, where, stack, concatenate = np.logaddexp, np.where, np.stack, np.concatenate
-arccos, zeros_like = np.arccos, np.zeros_like
+exp, log, expm1, log1p, sqrt = np.exp, np.log, np.expm1, np.log1p, np.sqrt
+sin, cos, tan, arctan2 = np.sin, np.cos, np.tan, np.arctan2
+where, stack, concatenate, zeros_like = np.where, np.stack, np.concatenate, np.zeros_like
+logaddexp = np.logaddexp
 
 
 def forward(u, grid, threads: int = 1) -> np.ndarray:
@@ -38,13 +37,21 @@ def inverse(c, grid, threads: int = 1) -> np.ndarray:
 
 
 def constant(array, like):
-    """``array`` (numpy, real) as an array of the kind, device and real precision of ``like``."""
-    return np.asarray(array).astype(np.zeros(0, like.dtype).real.dtype, copy=False)
+    """``array`` (numpy) as an array of the kind, device and precision of ``like``.
+
+    A real array stays real, a complex one complex.
+    """
+    return _cast(np.asarray(array), real_dtype(like))
+
+
+def _cast(array, real):
+    kind = np.result_type(real, np.complex64) if np.iscomplexobj(array) else real
+    return array.astype(kind, copy=False)
 
 
 def from_numpy(array, dtype=None, device=None):
-    """A numpy array as an array of this backend."""
-    return np.asarray(array) if dtype is None else np.asarray(array).astype(dtype, copy=False)
+    """A numpy array as an array of this backend; ``dtype`` is the real precision."""
+    return np.asarray(array) if dtype is None else _cast(np.asarray(array), np.dtype(dtype))
 
 
 def to_numpy(array) -> np.ndarray:
@@ -62,8 +69,18 @@ def all_finite(array) -> bool:
     return bool(np.isfinite(array).all())
 
 
+def real(array):
+    return array.real
+
+
 def float64(array):
+    """A real array in double precision."""
     return np.asarray(array, dtype=np.float64)
+
+
+def narrow(array, like):
+    """A real array in the real precision of ``like``."""
+    return array.astype(real_dtype(like), copy=False)
 
 
 def pad_axes(array, count: int):

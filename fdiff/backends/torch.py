@@ -10,16 +10,10 @@ import torch
 
 from fdiff.backends.numpy import check_trailing
 
-exp, log, expm1, log1p, sqrt, cos, tan = (
-    torch.exp, torch.log, torch.expm1, torch.log1p, torch.sqrt, torch.cos, torch.tan
-)  # fmt: skip
-where, stack, concatenate = torch.where, torch.stack, torch.cat
-arccos, zeros_like = torch.arccos, torch.zeros_like
-
-
-def logaddexp(a, b):
-    tensor = a if isinstance(a, torch.Tensor) else b
-    return torch.logaddexp(torch.as_tensor(a).to(tensor), torch.as_tensor(b).to(tensor))
+exp, log, expm1, log1p, sqrt = torch.exp, torch.log, torch.expm1, torch.log1p, torch.sqrt
+sin, cos, tan, arctan2 = torch.sin, torch.cos, torch.tan, torch.arctan2
+where, stack, concatenate, zeros_like = torch.where, torch.stack, torch.cat, torch.zeros_like
+logaddexp = torch.logaddexp
 
 
 def forward(u, grid, threads: int = 1) -> torch.Tensor:
@@ -56,13 +50,18 @@ def inverse(c, grid, threads: int = 1) -> torch.Tensor:
 
 
 def constant(array, like):
-    """``array`` (numpy, real) as a tensor of the device and real precision of ``like``."""
-    return torch.as_tensor(np.ascontiguousarray(array)).to(like.device, real_dtype(like))
+    """``array`` (numpy) as a tensor of the device and precision of ``like``.
+
+    A real array stays real, a complex one complex.
+    """
+    return from_numpy(array, real_dtype(like), like.device)
 
 
 def from_numpy(array, dtype=None, device=None):
-    """A numpy array as a tensor; ``dtype`` may be a torch dtype or ``"float32"``/``"float64"``."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    """A numpy array as a tensor; ``dtype`` is the real precision, a torch dtype or its name."""
+    array = np.asarray(array)
+    # Arrays shared between callers are read-only, which torch cannot express: it gets a copy.
+    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
     if isinstance(dtype, str):
         dtype = getattr(torch, dtype)
     if dtype is not None and tensor.is_complex():
@@ -90,8 +89,18 @@ def all_finite(array) -> bool:
     return bool(torch.isfinite(array).all())
 
 
+def real(array):
+    return array.real if array.is_complex() else array
+
+
 def float64(array):
+    """A real tensor in double precision."""
     return array.to(torch.float64)
+
+
+def narrow(array, like):
+    """A real tensor in the real precision of ``like``."""
+    return array.to(real_dtype(like))
 
 
 def pad_axes(array, count: int):

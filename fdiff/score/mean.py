@@ -1,0 +1,54 @@
+"""Mean functions: a number, a callable of the coordinates, or values on some grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import final
+
+import numpy as np
+
+from fdiff import levels
+from fdiff.grid import Grid
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A function known by its values on a grid; seen on another one, restricted or prolonged."""
+
+    values: np.ndarray  # (*grid.shape), or (channels, *grid.shape)
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values, dtype=float)
+        if values.shape[values.ndim - self.grid.dim :] != self.grid.shape:
+            raise ValueError(f"values on a grid of shape {self.grid.shape}, got {values.shape}")
+        if not np.isfinite(values).all():
+            raise ValueError("a field needs finite values; got infinities or NaN")
+        values.setflags(write=False)
+        object.__setattr__(self, "values", values)
+
+
+Mean = float | Callable[..., np.ndarray] | Field
+
+
+def mean_coefficients(mean: Mean, grid: Grid) -> np.ndarray:
+    """Coefficients on ``grid`` of a mean given as a number, callable, or `Field`; read-only."""
+    if isinstance(mean, np.ndarray):
+        raise TypeError("values of a mean need their grid: pass fdiff.Field(values, grid)")
+    return _mean_coefficients(mean, grid)
+
+
+@lru_cache(maxsize=64)
+def _mean_coefficients(mean: Mean, grid: Grid) -> np.ndarray:
+    basis = grid.basis
+    if isinstance(mean, Field):
+        c = levels.resample(mean.grid.basis.forward(mean.values), mean.grid, grid)
+    else:
+        values = mean(*grid.coordinates()) if callable(mean) else float(mean)
+        c = basis.forward(np.array(np.broadcast_to(np.asarray(values, float), grid.shape)))
+    c = basis.project(c)
+    c.setflags(write=False)
+    return c

@@ -1,0 +1,180 @@
+"""The sampling loop, once for all schemes, arrays and grids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from fdiff import backends, noise
+from fdiff.grid import Grid
+from fdiff.score.base import Score
+from fdiff.solvers.base import Problem, Solver
+from fdiff.solvers.gaussian_exact import GaussianExact
+from fdiff.solvers.time_grids import checked_times
+from fdiff.solvers.time_grids import times as time_grid
+
+
+class DivergenceError(ArithmeticError):
+    """The state of a sampler became infinite or not a number."""
+
+
+@final
+@dataclass(frozen=True)
+class Samples:
+    """What `sample` returns."""
+
+    fields: object  # (size, *grid.shape) or (size, channels, *grid.shape), numpy or torch
+    grid: Grid
+    times: np.ndarray  # the decreasing time grid that was used
+    evaluations: int  # of the score, a sample
+    trajectory: object | None = None  # (len(keep), *fields.shape) at the times asked for
+
+
+def sample(
+    score: Score,
+    grid: Grid,
+    size: int = 16,
+    steps: int = 10,
+    solver: Solver | None = None,
+    seed: int = 0,
+    *,
+    first: int = 0,
+    channels: int | None = None,
+    times=None,
+    start=None,
+    keep=None,
+    close: bool = True,
+    batch: int | None = None,
+    backend: str = "numpy",
+    device=None,
+    dtype="float64",
+    progress: Callable[[int, int], None] | None = None,
+) -> Samples:
+    """Samples ``first .. first+size-1`` of the reverse process, seen on ``grid``.
+
+    The same seed and index give the same function on every grid (up to the score's own resolution
+    error), whatever ``size``, ``batch``, ``backend`` or order of calls.
+
+    Args:
+        steps: number of steps, on a grid uniform in ``lambda`` from ``T`` to 1e-3; or give
+            ``times``, a decreasing array.
+        solver: a scheme of `fdiff.solvers`; `GaussianExact` of order 2 by default.
+        start: ``"prior"`` (N(0, Q)), ``"exact"`` (the score's law at the first time), or an array
+            of function values; by default the solver's own, ``"exact"`` for `GaussianExact`.
+        keep: times of the grid at which to return the state too, as ``trajectory``.
+        close: after the last time go on to ``t = 0``. `GaussianExact` maps there without an
+            evaluation, the others return the denoiser's value, one evaluation more.
+        batch: samples at a time, to bound the memory; all at once by default.
+        backend: ``"numpy"`` or ``"torch"``; an array as ``start`` decides by itself.
+        device, dtype: of the state, ``"float32"`` or ``"float64"``.
+        progress: called as ``progress(done, total)`` in units of steps.
+
+    Raises:
+        ValueError: an argument out of range.
+        DivergenceError: the state is not finite any more.
+    """
+    solver = GaussianExact() if solver is None else solver
+    if times is None:
+        times = time_grid(score.process, steps)
+    times = checked_times(times, score.process)
+    kept = _indices(keep, times)
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    start = solver.start if start is None else start
+    make = _Start(score, grid, float(times[0]), start, channels, (backend, dtype, device))
+    pieces, trajectories = [], []
+    chunk = size if batch is None else max(1, min(batch, size))
+    total = -(-size // chunk) * (len(times) - 1)
+    for begin in range(0, size, chunk):
+        count = min(chunk, size - begin)
+        problem = Problem(score, grid)
+        state = make(seed, first + begin, begin, count)
+        draw = _Noise(problem, state, seed, first + begin)
+        done = begin // chunk * (len(times) - 1)
+        state, states = _integrate(
+            solver, problem, state, times, draw, kept, close, done, total, progress
+        )
+        pieces.append(grid.basis.inverse(state))
+        trajectories.append([grid.basis.inverse(c) for c in states])
+    xp = backends.of(pieces[0])
+    fields = xp.concatenate(pieces)
+    trajectory = None
+    if keep is not None:
+        trajectory = xp.stack([xp.concatenate(list(parts)) for parts in zip(*trajectories)])
+    return Samples(fields, grid, times, problem.evaluations, trajectory)
+
+
+def _integrate(solver, problem, x, times, draw, kept, close, done, total, progress):
+    """The state after the last time (or at 0), and those at the indices ``kept``."""
+    states = {0: x} if 0 in kept else {}
+    memory = ()
+    for i, (t, u) in enumerate(zip(times[:-1].tolist(), times[1:].tolist())):
+        x, memory = solver.step(problem, x, t, u, memory, lambda i=i: draw(i))
+        if not backends.of(x).all_finite(x):
+            raise DivergenceError(
+                f"{type(solver).__name__}: the state is not finite at t = {u:g} (step {i + 1} of "
+                f"{len(times) - 1}); take more steps, or a scheme that is uniform in lambda"
+            )
+        if i + 1 in kept:
+            states[i + 1] = x
+        if progress is not None:
+            progress(done + i + 1, total)
+    if close and times[-1] > 0:
+        x = solver.close(problem, x, float(times[-1]))
+    return x, [states[i] for i in kept]
+
+
+class _Noise:
+    """Draws of N(0, Q) for the steps, keyed by (seed, sample, step)."""
+
+    def __init__(self, problem: Problem, like, seed: int, first: int):
+        self.problem, self.like, self.seed, self.first = problem, like, seed, first
+
+    def __call__(self, step: int):
+        return self.problem.process.noise(
+            self.like, self.problem.grid, self.seed, noise.STEPS, self.first, time=step
+        )
+
+
+class _Start:
+    """Coefficients at the first time for any range of samples."""
+
+    def __init__(self, score: Score, grid: Grid, t: float, start, channels, kind):
+        self.score, self.grid, self.t, self.start = score, grid, t, start
+        self.channels, self.kind = channels, kind
+        if isinstance(start, str) and start not in ("prior", "exact"):
+            raise ValueError(f'start must be "prior", "exact" or an array, got {start!r}')
+        if not isinstance(start, str):
+            self.coefficients = grid.basis.project(grid.basis.forward(start))
+
+    def __call__(self, seed: int, first: int, begin: int, count: int):
+        if not isinstance(self.start, str):
+            if len(self.coefficients) < begin + count:
+                raise ValueError(
+                    f"start has {len(self.coefficients)} fields for {begin + count} samples"
+                )
+            return self.coefficients[begin : begin + count]
+        name, dtype, device = self.kind
+        backend = backends.named(name)
+        white = noise.white_coefficients(self.grid, seed, noise.START, count, first, self.channels)
+        if self.start == "prior":
+            white *= self.score.process.covariance.multiplier(self.grid, 0.5)
+            return backend.from_numpy(white, dtype, device)
+        white = backend.from_numpy(white, dtype, device)
+        return self.score.marginal(self.t, white, self.grid, seed, first)
+
+
+def _indices(keep, times: np.ndarray) -> list[int]:
+    """Positions in ``times`` of the times to keep."""
+    if keep is None:
+        return []
+    out = []
+    for t in np.atleast_1d(np.asarray(keep, dtype=float)):
+        i = int(np.abs(times - t).argmin())
+        if abs(times[i] - t) > 1e-9 * max(1.0, abs(t)):
+            raise ValueError(f"keep = {t:g} is not a time of the grid; the nearest is {times[i]}")
+        out.append(i)
+    return out
