@@ -1,0 +1,63 @@
+"""How commands speak: progress and remarks on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def say(message: str) -> None:
+    """A remark for the person at the terminal."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(value) -> None:
+    """One JSON value on standard output, for machines."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    """A table on standard output; the first column is left-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold", box=None)
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    # A pipe has no width of its own: let no column be cut there.
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width).print(table)
+
+
+@contextmanager
+def progress(description: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
+    """A bar with speed and remaining time on standard error; call ``update(done, total)``.
+
+    Where standard error is not a terminal, a line at the end only.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(file=sys.stderr)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield update
