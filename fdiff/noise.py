@@ -42,6 +42,7 @@ def white_coefficients(
     time: int = 0,
     root: np.ndarray | None = None,
     dtype=np.float64,
+    threads: int = 1,
 ):
     """Independent coefficients with ``E|c_k|^2 = root_k^2`` of samples ``first .. first+size-1``.
 

@@ -1,0 +1,70 @@
+"""Covariance operators from a user's spectral density."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from fdiff.covariance.operator import CovarianceOperator
+from fdiff.covariance.tail import dyadic_sums
+from fdiff.grid import Grid
+
+
+@final
+@dataclass(frozen=True)
+class SpectralDensity(CovarianceOperator):
+    """``q_k = function(mu_k)``, or ``function(k_1, .., k_d)`` with ``of="wavenumbers"``.
+
+    The function takes and returns arrays. Of wave numbers it must be even: ``q_-k = q_k``. Whether
+    the trace is finite is judged from its decay over dyadic shells.
+    """
+
+    function: Callable[..., np.ndarray]
+    of: str = "laplacian"
+
+    def __post_init__(self) -> None:
+        if self.of not in ("laplacian", "wavenumbers"):
+            raise ValueError(f'of must be "laplacian" or "wavenumbers", got {self.of!r}')
+
+    def spectrum(self, grid: Grid) -> np.ndarray:
+        if self.of == "laplacian":
+            return np.asarray(self.function(grid.basis.laplacian), dtype=float)
+        lines = [grid.basis.wavenumbers(axis) for axis in range(grid.dim)]
+        k = np.meshgrid(*lines, indexing="ij")
+        q = np.asarray(self.function(*k), dtype=float)
+        signs = [-1 if kind == "periodic" else 1 for kind in grid.boundary]
+        mirrored = np.asarray(self.function(*(s * line for s, line in zip(signs, k))), dtype=float)
+        if not np.array_equal(q, mirrored):
+            raise ValueError("a spectral density must be even in the wave vector: q(-k) = q(k)")
+        return q
+
+    def tail_trace(self, grid: Grid) -> float:
+        """The value of `tail_trace_with_error`."""
+        return self.tail_trace_with_error(grid)[0]
+
+    def tail_trace_with_error(self, grid: Grid) -> tuple[float, float]:
+        """``(tr(Q - Q_n), error)``: modes summed to a cut, a fitted power law beyond.
+
+        The error is the difference between the two last extrapolations; ``(inf, inf)`` where the
+        shells do not decay.
+        """
+        sums = dyadic_sums(self, grid)
+        if sums[-1] == 0.0:
+            return float(sum(sums)), 0.0
+        ratios = np.array(sums[1:]) / np.maximum(np.array(sums[:-1]), 1e-300)
+        if ratios[-1] >= 1.0:
+            return math.inf, math.inf
+        # A geometric series of shells is a power law of the density.
+        beyond = sums[-1] * ratios[-1] / (1 - ratios[-1])
+        earlier = sums[-2] * ratios[-2] / (1 - ratios[-2]) if ratios[-2] < 1 else math.inf
+        value = float(sum(sums) + beyond)
+        return value, float(abs(value - (sum(sums[:-1]) + earlier)))
+
+    def is_trace_class(self, dim: int) -> bool:
+        sums = dyadic_sums(self, Grid((8,) * dim))
+        # Logarithmic divergence has ratio 1; rounding and slow starts stay below .98.
+        return sums[-1] == 0.0 or sums[-1] < 0.98 * sums[-2]
