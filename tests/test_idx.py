@@ -1,0 +1,62 @@
+"""IDX files: exact values back, and each kind of damage named."""
+
+import gzip
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from problems import shared_data
+
+from fdiff.dataset.idx import find_images, read_idx, read_images
+
+
+def encode(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim])
+    return header + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
+
+
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    zipped=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_reading_gives_back_what_was_written(tmp_path_factory, shape, zipped, seed):
+    values = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    raw = encode(values)
+    path = tmp_path_factory.mktemp("idx") / "file"
+    path.write_bytes(gzip.compress(raw) if zipped else raw)
+    assert np.array_equal(read_idx(path), values)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda raw: raw[:-1], "truncated"),
+        (lambda raw: raw + b"\x00", "longer"),
+        (lambda raw: b"\x01" + raw[1:], "two zero bytes"),
+        (lambda raw: raw[:2] + b"\x0d" + raw[3:], "unsigned bytes"),
+        (lambda raw: raw[:6], "header"),
+        (lambda raw: b"", "two zero bytes"),
+        (lambda raw: gzip.compress(raw)[:-9], "damaged gzip"),
+    ],
+)
+def test_damage_is_named(tmp_path, damage, message):
+    path = tmp_path / "file"
+    path.write_bytes(damage(encode(np.zeros((3, 4, 4), np.uint8))))
+    with pytest.raises(ValueError, match=message):
+        read_idx(path)
+
+
+def test_a_folder_without_images_says_what_it_should_hold(tmp_path):
+    with pytest.raises(ValueError, match="train-images-idx3-ubyte"):
+        find_images(tmp_path)
+
+
+def test_mnist_has_its_known_mean_and_standard_deviation():
+    folder = shared_data("mnist")
+    (path,) = find_images(folder)
+    images = read_images(path)
+    assert images.shape == (10000, 28, 28)
+    assert abs(255 * images.mean(dtype=float) - 33.791) < 1e-3
+    assert abs(255 * images.std(dtype=float) - 79.172) < 1e-3
