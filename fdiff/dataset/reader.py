@@ -1,0 +1,194 @@
+"""Reading datasets in PDEBench's layout: ours, PDEBench's own, and `fdiff sample`'s.
+
+Root groups are samples; ``data`` is f4 ``[t, (z,) (y,) x, field]``, ``grid/x``, ``grid/y``, ...
+cell centres, ``grid/t`` times, attribute ``config`` YAML text. What PDEBench does not record
+(boundary, field names, provenance) stands in the root attribute ``fdiff``, JSON text; a file
+without it is taken for PDEBench's 2D diffusion-reaction: no-flux walls, fields u and v.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fdiff.grid import Grid
+
+ATTRIBUTE = "fdiff"  # provenance, JSON text at the root
+AXES = ("z", "y", "x")  # of the data, slowest first; a grid's axes have this order
+
+
+class Dataset:
+    """A file of samples, read on demand; close it, or use it in a ``with`` block.
+
+    The grid's axes are those of the data: ``(y, x)`` in two dimensions.
+    """
+
+    def __init__(self, path: Path | str):
+        import h5py
+
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{self.path}: no such file; `fdiff generate` makes datasets")
+        try:
+            self._file = h5py.File(self.path, "r")
+        except OSError as error:
+            raise ValueError(
+                f"{self.path} is no readable HDF5 file ({error}): it is truncated or of another "
+                "kind; make it again"
+            ) from error
+        self._keys = sorted(self._file.keys())
+        if not self._keys or "data" not in self._file[self._keys[0]]:
+            self._file.close()
+            raise ValueError(f"{self.path}: expected groups 0000, 0001, ... with a dataset 'data'")
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What fdiff recorded of the file's making; empty for a file of somebody else."""
+        text = self._file.attrs.get(ATTRIBUTE)
+        return {} if text is None else json.loads(text)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """PDEBench's attribute ``config`` of the first sample."""
+        import yaml
+
+        return yaml.safe_load(self._first.attrs.get("config", "{}")) or {}
+
+    @property
+    def _first(self):
+        return self._file[self._keys[0]]
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """Stored times."""
+        return np.asarray(self._first["grid/t"], dtype=float)
+
+    @cached_property
+    def field_names(self) -> tuple[str, ...]:
+        count = self._first["data"].shape[-1]
+        named = self.provenance.get("fields", ("u", "v")[:count])
+        return tuple(named) if len(named) == count else tuple(f"field{i}" for i in range(count))
+
+    @cached_property
+    def grid(self) -> Grid:
+        shape = tuple(int(n) for n in self._first["data"].shape[1:-1])
+        if ATTRIBUTE in self._file.attrs and "grid" in self.provenance:
+            known = self.provenance["grid"]
+            return Grid(shape, known["lengths"], known["boundary"], known["origin"])
+        lengths, origins = [], []
+        for name, n in zip(AXES[3 - len(shape) :], shape):
+            centres = np.asarray(self._first["grid"][name], dtype=float)
+            h = (centres[-1] - centres[0]) / max(n - 1, 1)
+            # Cell centres are f4: the box is meant to seven digits.
+            lengths.append(float(f"{n * h:.6g}"))
+            origins.append(float(f"{centres[0] - h / 2:.6g}"))
+        return Grid(shape, tuple(lengths), "neumann", tuple(origins))
+
+    def indices(self, split: str | None = None) -> range:
+        """Positions of a split: ``"train"``, ``"test"`` or all (None).
+
+        As recorded; otherwise PDEBench's rule, the last tenth (at least one) is the test set.
+        """
+        n = len(self)
+        if split is None:
+            return range(n)
+        splits = self.provenance.get("splits")
+        if splits is None:
+            test = max(1, n // 10)
+            splits = {"train": [0, n - test], "test": [n - test, n]}
+        if split not in splits:
+            raise ValueError(f"{self.path} has splits {sorted(splits)}, not {split!r}")
+        begin, end = splits[split]
+        if begin >= min(end, n):
+            raise ValueError(f"the split {split!r} of {self.path} is empty; it has {n} samples")
+        return range(begin, min(end, n))
+
+    def frame(self, time: float | None = None) -> int:
+        """Position of ``time`` among the stored times; None means the last.
+
+        Raises:
+            ValueError: the time is not stored (to a relative 1e-5, since times are f4).
+        """
+        if time is None:
+            return len(self.times) - 1
+        i = int(np.abs(self.times - time).argmin())
+        if abs(self.times[i] - time) > 1e-5 * max(1.0, abs(time)):
+            raise ValueError(
+                f"{self.path} has no time {time:g}; it has {_some(self.times)}: choose one, or "
+                "generate with --times"
+            )
+        return i
+
+    def channel(self, field: str | None = None) -> int:
+        """Position of a field among the stored ones; None means the first."""
+        if field is None:
+            return 0
+        if field not in self.field_names:
+            raise ValueError(f"{self.path} has fields {', '.join(self.field_names)}, not {field!r}")
+        return self.field_names.index(field)
+
+    def fields(
+        self,
+        field: str | Sequence[str] | None = None,
+        time: float | None = None,
+        split: str | None = None,
+    ) -> np.ndarray:
+        """Function values ``(samples, channels, *grid.shape)``, float32, one time, one split.
+
+        ``field``: a name, several, or None for the first.
+        """
+        names = [field] if field is None or isinstance(field, str) else list(field)
+        channels = [self.channel(name) for name in names]
+        frame, rows = self.frame(time), self.indices(split)
+        out = np.empty((len(rows), len(channels), *self.grid.shape), np.float32)
+        for i, row in enumerate(rows):
+            data = self._sample(row)
+            if data.shape[1:-1] != self.grid.shape:
+                raise ValueError(f"{self.path}: sample {row} has another shape than the first")
+            out[i] = np.moveaxis(data[frame][..., channels], -1, 0)
+        return out
+
+    def _sample(self, row: int):
+        try:
+            return self._file[self._keys[row]]["data"]
+        except (KeyError, OSError) as error:
+            raise ValueError(
+                f"{self.path}: sample {self._keys[row]} cannot be read ({error}); `fdiff verify` "
+                "says what is damaged"
+            ) from error
+
+    def identities(self, split: str | None = None) -> Iterator[str]:
+        """One name a sample: equal for two samples that are the same function.
+
+        ``recipe:seed:index`` where fdiff generated it, else a checksum of its values.
+        """
+        known = self.provenance
+        for row in self.indices(split):
+            if {"recipe_digest", "seed", "first"} <= known.keys():
+                yield f"{known['recipe_digest']}:{known['seed']}:{known['first'] + row}"
+            else:
+                values = np.ascontiguousarray(self._sample(row)[...])
+                yield "sha256:" + hashlib.sha256(values.tobytes()).hexdigest()
+
+
+def _some(values: np.ndarray) -> str:
+    shown = [f"{v:g}" for v in values]
+    return ", ".join(shown if len(shown) < 9 else [*shown[:3], "...", *shown[-2:]])
