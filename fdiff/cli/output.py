@@ -22,12 +22,13 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     """A table on standard output; the first column is left-aligned."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left", header_style="bold", box=None)
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # plain text: brackets are no markup
     # A pipe has no width of its own: let no column be cut there.
     width = None if sys.stdout.isatty() else 160
     Console(width=width).print(table)

@@ -1,6 +1,7 @@
 """Datasets on disk: files that are complete or absent, and readers that load on demand."""
 
 from fdiff.dataset.reader import Dataset
+from fdiff.dataset.writer import write_fields
 
 
 def open(path) -> Dataset:  # named as in `h5py` and `xarray`: fdiff.dataset.open(...)
@@ -8,4 +9,4 @@ def open(path) -> Dataset:  # named as in `h5py` and `xarray`: fdiff.dataset.ope
     return Dataset(path)
 
 
-__all__ = ["Dataset", "open"]
+__all__ = ["Dataset", "open", "write_fields"]

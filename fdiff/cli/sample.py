@@ -1,0 +1,129 @@
+"""``fdiff sample``: draws fields from a trained run, at any resolution."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fdiff.cli.output import print_json, progress, say
+
+BATCH = 32  # samples at a time: bounds the memory, changes no number
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def sample(
+        run: Annotated[Path, typer.Argument(help="Run directory of `fdiff train`.")],
+        out: Annotated[Path, typer.Option(help="File to write.")],
+        resolution: Annotated[
+            int | None, typer.Option(help="Nodes per axis; the finest trained by default.")
+        ] = None,
+        samples: Annotated[int, typer.Option(help="Number of fields.")] = 64,
+        first: Annotated[int, typer.Option(help="Index of the first field.")] = 0,
+        solver: Annotated[str, typer.Option(help="Scheme, e.g. dpm-solver-pp-2m.")] = (
+            "gaussian-exact"
+        ),
+        steps: Annotated[int, typer.Option(help="Steps.")] = 10,
+        seed: Annotated[int, typer.Option(help="Seed: with the index it fixes the field.")] = 0,
+        device: Annotated[str | None, typer.Option(help="cpu or cuda; cuda if present.")] = None,
+        force: Annotated[bool, typer.Option("--force", help="Replace another file.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
+    ) -> None:
+        """Draw fields from a trained network.
+
+        The same seed and index give the same field at every resolution (up to the network's own
+        resolution error), however many are drawn at a time.
+        """
+        done = sample_to_file(
+            run, out, resolution, samples, first, solver, steps, seed, device, force
+        )
+        if as_json:
+            print_json(done)
+
+
+def sample_to_file(
+    run: Path,
+    out: Path,
+    resolution: int | None = None,
+    samples: int = 64,
+    first: int = 0,
+    solver: str = "gaussian-exact",
+    steps: int = 10,
+    seed: int = 0,
+    device: str | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Draws, writes and reports; a complete file of the same recipe is left as it is."""
+    import fdiff
+    from fdiff import dataset, nn
+
+    scheme = solver_named(solver)
+    trained = nn.load_run(run, device=device)
+    grid = (
+        trained.grid
+        if resolution is None
+        else trained.grid.with_shape((resolution,) * trained.grid.dim)
+    )
+    recipe = {
+        "kind": "samples", "run": trained.identity, "solver": solver, "steps": steps, "seed": seed,
+        "first": first, "samples": samples, "resolution": list(grid.shape),
+        "trained_on": trained.training_data,
+    }  # fmt: skip
+    if out.exists() and not force and already_there(out, recipe):
+        say(f"{out} is complete: {samples} fields at {_times(grid.shape)}; nothing to do")
+        return {"out": str(out), "evaluations": None, "recipe": recipe}
+    with progress(f"sampling at {_times(grid.shape)}", "steps") as update:
+        drawn = fdiff.sample(
+            trained.score, grid, samples, steps, scheme, seed, first=first,
+            channels=len(trained.fields), batch=BATCH, backend="torch", device=trained.device,
+            dtype="float32", progress=update,
+        )  # fmt: skip
+    dataset.write_fields(
+        out, drawn.fields.cpu().numpy(), grid, trained.fields, trained.time, recipe
+    )
+    say(f"{out}: {samples} fields at {_times(grid.shape)}, {drawn.evaluations} evaluations each")
+    return {"out": str(out), "evaluations": drawn.evaluations, "recipe": recipe}
+
+
+def already_there(out: Path, recipe: dict[str, Any]) -> bool:
+    """Whether ``out`` holds these samples.
+
+    Raises:
+        ValueError: it holds something else; the difference is named.
+    """
+    from fdiff import dataset
+
+    with dataset.open(out) as existing:
+        known = existing.provenance
+    differences = [
+        f"{key} {known.get(key)!r} instead of {value!r}"
+        for key, value in recipe.items()
+        if known.get(key) != value
+    ]
+    if not differences:
+        return True
+    shown = "; ".join(text if len(text) < 120 else text.split(" ")[0] for text in differences)
+    raise ValueError(f"{out} exists with {shown}: choose another --out, or --force to replace it")
+
+
+def solver_named(name: str):
+    """A solver with its default parameters from its name: ``DPMSolverPP2M`` is dpm-solver-pp-2m."""
+    from fdiff import solvers
+
+    known = {kebab(cls.__name__): cls for cls in solvers.SOLVERS}
+    if name not in known:
+        raise ValueError(f"unknown solver {name!r}; known: {', '.join(sorted(known))}")
+    return known[name]()
+
+
+def kebab(name: str) -> str:
+    """``EulerMaruyama`` -> ``euler-maruyama``, ``DPMSolverPP2M`` -> ``dpm-solver-pp-2m``."""
+    words = re.findall(r"SDE|DPM|DDIM|EDM|PP|\d[A-Z]|[A-Z][a-z]+", name)
+    return "-".join(words).lower()
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

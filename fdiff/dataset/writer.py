@@ -1,0 +1,73 @@
+"""Writing fields of one time in PDEBench's layout, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fdiff.dataset.reader import ATTRIBUTE, AXES
+from fdiff.grid import Grid
+
+
+def write_fields(
+    path: Path | str,
+    fields: np.ndarray,
+    grid: Grid,
+    names: Sequence[str],
+    time: float,
+    provenance: dict[str, Any],
+) -> Path:
+    """Writes ``fields`` ``(samples, channels, *grid.shape)`` as a dataset of one stored time.
+
+    ``provenance`` (JSON values) goes into the root attribute, with the grid and the names. The file
+    appears under its name only when it is complete and on the disk.
+
+    Raises:
+        ValueError: shapes that do not fit.
+        OSError: the disk is full, or the folder cannot be written to; nothing is left behind.
+    """
+    import h5py
+
+    path = Path(path)
+    fields = np.asarray(fields)
+    expected = (len(names), *grid.shape)
+    if fields.ndim != grid.dim + 2 or fields.shape[1:] != expected:
+        raise ValueError(f"expected fields (samples, {expected}), got shape {fields.shape}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            file.attrs[ATTRIBUTE] = json.dumps(
+                {
+                    **provenance,
+                    "fields": list(names),
+                    "grid": {
+                        "lengths": grid.lengths,
+                        "boundary": grid.boundary,
+                        "origin": grid.origin,
+                    },
+                }
+            )
+            width = max(4, len(str(len(fields) - 1)))
+            for i, field in enumerate(fields):
+                group = file.create_group(f"{i:0{width}d}")
+                group.create_dataset("data", data=np.moveaxis(field, 0, -1)[None], dtype="f4")
+                _write_grid(group, grid, time)
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _write_grid(group, grid: Grid, time: float) -> None:
+    for axis, name in enumerate(AXES[3 - grid.dim :]):
+        group.create_dataset(f"grid/{name}", data=grid.points(axis), dtype="f4")
+    group.create_dataset("grid/t", data=[time], dtype="f4")
