@@ -1,0 +1,119 @@
+"""What a reaction-diffusion system is: ``u_t = D Laplacian u + f(u)`` for a vector of fields."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import final
+
+import numpy as np
+
+from fdiff.grid import Grid
+
+
+class DivergenceError(ArithmeticError):
+    """A trajectory that could not be continued; says where and why."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class System:
+    """``d/dt y_c = D_c Laplacian y_c + f_c(y; p)``, c over ``fields``.
+
+    ``rates(y, p, out)`` writes f for one row of cells: ``y`` and ``out`` are (fields, cells) float64
+    arrays, ``p`` the parameters' values in their order. It is plain Python with loops over cells;
+    Numba compiles it. ``diffusion`` names the parameter that is D_c, by field.
+    """
+
+    name: str
+    equation: str
+    fields: tuple[str, ...]
+    parameters: Mapping[str, float]
+    diffusion: Mapping[str, str]
+    rates: Callable
+    source: str = ""
+    lengths: float = 1.0  # side of the default box
+    origin: float = 0.0
+    boundary: str = "periodic"
+    end: float = 1.0  # default final time
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if set(self.diffusion) != set(self.fields):
+            raise ValueError(
+                f"{self.name}: diffusion names a parameter for each of the fields {self.fields}, "
+                f"got {dict(self.diffusion)}"
+            )
+        missing = set(self.diffusion.values()) - set(self.parameters)
+        if missing:
+            raise ValueError(f"{self.name}: diffusion names unknown parameters {sorted(missing)}")
+        for name, value in self.parameters.items():
+            if not np.isfinite(value):
+                raise ValueError(f"{self.name}: parameter {name} must be finite, got {value!r}")
+        for name in self.diffusion.values():
+            if self.parameters[name] < 0:
+                raise ValueError(
+                    f"{self.name}: diffusion coefficient {name} must be >= 0, "
+                    f"got {self.parameters[name]!r}"
+                )
+
+    def with_parameters(self, **values: float) -> System:
+        """The same system with some parameters replaced."""
+        unknown = sorted(set(values) - set(self.parameters))
+        if unknown:
+            raise ValueError(
+                f"{self.name} has no parameter {', '.join(unknown)}; "
+                f"it has {', '.join(self.parameters)}"
+            )
+        return replace(
+            self, parameters={**self.parameters, **{k: float(v) for k, v in values.items()}}
+        )
+
+    def grid(self, shape: int | tuple[int, ...] = 128, dim: int = 2) -> Grid:
+        """A grid on the default box; a single number is the side of ``dim`` equal axes."""
+        shape = (int(shape),) * dim if np.isscalar(shape) else tuple(shape)  # type: ignore[arg-type]
+        return Grid(shape, self.lengths, self.boundary, self.origin)
+
+    @property
+    def values(self) -> np.ndarray:
+        """The parameters' values, in their order, as ``rates`` gets them."""
+        return np.array(list(self.parameters.values()), dtype=np.float64)
+
+    @property
+    def diffusivities(self) -> np.ndarray:
+        """D_c by field, in units of length^2 / time."""
+        return np.array([self.parameters[self.diffusion[c]] for c in self.fields])
+
+    def reaction(self, y: np.ndarray) -> np.ndarray:
+        """f(y) for ``y`` of shape (fields, *any)."""
+        rows = np.ascontiguousarray(y, dtype=np.float64).reshape(len(self.fields), -1)
+        out = np.empty_like(rows)
+        pointer(self.rates)(rows, self.values, out)
+        return out.reshape(np.shape(y))
+
+
+@functools.cache
+def pointer(rates: Callable):
+    """The compiled ``rates``."""
+    from fdiff_kernels.stencil import compile_rates
+
+    return compile_rates(rates)
+
+
+_FILES = {
+    "fitzhugh-nagumo": "fitzhugh_nagumo",
+}
+
+
+def names() -> tuple[str, ...]:
+    """The systems that come with the package."""
+    return tuple(_FILES)
+
+
+def system(name: str) -> System:
+    """The system of that name with its default parameters."""
+    if name not in _FILES:
+        raise ValueError(f"no system is named {name!r}; there are {', '.join(_FILES)}")
+    return importlib.import_module(f"fdiff.pde.{_FILES[name]}").SYSTEM
