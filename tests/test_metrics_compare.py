@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from fdiff import metrics
 from fdiff.covariance import MaternCovariance, SquaredExponentialCovariance
 from fdiff.grid import Grid
 from fdiff.levels import prolong_field, restrict_field
@@ -44,6 +45,25 @@ def test_table_is_complete_finite_and_ordered(rows):
         assert np.isfinite([row.value, row.low, row.high]).all()
         assert row.low <= row.value <= row.high
         assert row.as_dict()["resolution"] == [32, 32]
+
+
+def test_rows_are_the_functions_of_the_same_names(sets, rows):
+    x, y = sets
+    for name in ("energy_distance", "energy_distance_h1", "approximate_sliced_wasserstein"):
+        assert_allclose(values(rows)[name], getattr(metrics, name)(x, y, GRID).value, rtol=1e-9)
+    for name in ("sliced_wasserstein", "spectrum_error", "pointwise_w1", "gradient_w1"):
+        assert_allclose(values(rows)[name], getattr(metrics, name)(x, y, GRID).value, rtol=1e-9)
+    for name in ("perimeter_error", "euler_error"):
+        assert_allclose(values(rows)[name], getattr(metrics, name)(x, y, GRID).value, rtol=1e-9)
+    for name in ("std", "kurtosis", "vendi_cosine"):
+        assert_allclose(values(rows)[name], getattr(metrics, name)(x, GRID).value, rtol=1e-9)
+
+
+def test_kurtosis_does_not_see_an_offset_from_the_truth(sets):
+    x, y = sets
+    row = compare(x + 3, y, GRID, metrics=["kurtosis"])[0]
+    centred = x - x.mean()
+    assert_allclose(row.value, np.mean(centred**4) / x.var() ** 2, rtol=1e-10)
 
 
 def test_truth_against_truth_is_close_and_another_law_is_not(sets):

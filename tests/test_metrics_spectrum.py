@@ -42,6 +42,16 @@ def test_shells_count_every_mode_once(grid):
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_shells_are_complete_and_the_next_is_not(grid):
+    def counts(g: Grid, shells: int) -> np.ndarray:
+        return np.bincount(full_wave_vectors(g).astype(int), minlength=shells)[:shells]
+
+    shells, fine = complete_shells(grid), grid.refine(3)
+    assert_allclose(counts(grid, shells), counts(fine, shells))
+    assert counts(grid, shells + 1)[shells] < counts(fine, shells + 1)[shells]
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_energy_has_the_mean_of_the_known_eigenvalues(grid):
     q = BesselCovariance(1.0, 25.0, 2.0)
     table = shell_energies(q.sample(grid, 400, seed=3)[:, None], grid)

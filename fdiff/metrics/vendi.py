@@ -69,5 +69,6 @@ def score(similarity: RealArray) -> Estimate:
     positive = share > 0  # rounding leaves a few negative ones of size 1e-16
     share, vectors = share[positive], vectors[:, positive]
     value = float(np.exp(-np.sum(share * np.log(share))))
-    influence = n * (vectors**2 @ (-(np.log(share) + 1) * share))
+    # The 1 of f'(l) = -(ln l + 1) moves all fields alike.
+    influence = -n * (vectors**2 @ (np.log(share) * share))
     return normal(value, value**2 * influence.var(ddof=1) / n, floor=min(1.0, value))
