@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import shared_data
 
+import fdiff
 from fdiff.dataset.idx import find_images, read_idx, read_images
+from fdiff.dataset.images import resize
 
 
 def encode(array: np.ndarray) -> bytes:
@@ -60,3 +62,23 @@ def test_mnist_has_its_known_mean_and_standard_deviation():
     assert images.shape == (10000, 28, 28)
     assert abs(255 * images.mean(dtype=float) - 33.791) < 1e-3
     assert abs(255 * images.std(dtype=float) - 79.172) < 1e-3
+
+
+def test_resizing_keeps_linear_functions_between_the_first_and_last_cell():
+    centres = (np.arange(28) + 0.5) / 28
+    image = (2 * centres[:, None] - 3 * centres)[None]
+    fine = (np.arange(64) + 0.5) / 64
+    inner = (fine >= centres[0]) & (fine <= centres[-1])
+    expected = 2 * fine[:, None] - 3 * fine
+    assert np.allclose(resize(image, 64)[0][np.ix_(inner, inner)], expected[np.ix_(inner, inner)])
+
+
+def test_an_mnist_folder_reads_like_a_dataset(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(encode(pixels))
+    with fdiff.dataset.open(tmp_path) as images:
+        assert images.fields("image", split="train").shape == (18, 1, 64, 64)
+        assert images.grid == fdiff.Grid((64, 64), 1.0, "neumann")
+        assert not set(images.identities("train")) & set(images.identities("test"))
+        with pytest.raises(ValueError, match="image"):
+            images.fields("u")
