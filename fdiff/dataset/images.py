@@ -51,10 +51,8 @@ class ImageFolder:
     def indices(self, split: str | None = None) -> range:
         """Positions of ``"train"``, ``"test"``, or of all (None)."""
         n = len(self)
-        if len(self._files) > 1:
-            border = len(read_images(self._files[0]))
-        else:
-            border = n - max(1, n // 10)
+        both = len(self._files) > 1
+        border = len(read_images(self._files[0])) if both else n - max(1, n // 10)
         ranges = {None: range(n), "train": range(border), "test": range(border, n)}
         if split not in ranges:
             raise ValueError(f'{self.path} has the splits "train" and "test", not {split!r}')
