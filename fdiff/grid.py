@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,6 +118,10 @@ class Grid:
     def basis(self) -> Basis:
         return Basis(self)
 
+    def __reduce__(self):
+        # A pickle holds what defines the grid, not the arrays that its basis has made so far.
+        return Grid, (self.shape, self.lengths, self.boundary, self.origin)
+
 
 @final
 @dataclass(frozen=True)
@@ -137,6 +142,9 @@ class Basis:
     """
 
     grid: Grid
+
+    def __reduce__(self):
+        return Basis, (self.grid,)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -197,6 +205,7 @@ class Basis:
             k = self.wavenumbers(axis)
             line = np.where((k == 0) | (2 * k == n), 1.0, 2.0)
             weights *= line.reshape([-1 if i == axis else 1 for i in range(self.grid.dim)])
+        weights.setflags(write=False)
         return weights
 
     def forward(self, u, threads: int = 1):
@@ -223,12 +232,8 @@ class Basis:
 
 
 def _outer(combine, lines: list[np.ndarray]) -> np.ndarray:
-    """``combine`` over the axes of one-dimensional arrays, as a full array."""
-    return _reduce(combine, np.meshgrid(*lines, indexing="ij", sparse=True))
-
-
-def _reduce(combine, arrays):
-    out = arrays[0]
-    for array in arrays[1:]:
-        out = combine(out, array)
-    return np.ascontiguousarray(out)
+    """``combine`` over the axes of one-dimensional arrays, as a full, read-only array."""
+    parts = np.meshgrid(*lines, indexing="ij", sparse=True)
+    out = np.ascontiguousarray(functools.reduce(combine, parts))
+    out.setflags(write=False)
+    return out

@@ -66,16 +66,20 @@ def _lowest_eigenvalue(grid: Grid) -> float:
 @lru_cache(maxsize=256)
 def dyadic_sums(operator, grid: Grid, power: float = 0.0, budget: int = 2**21) -> tuple[float, ...]:
     """What each doubling of the grid adds to ``sum mu_k^power q_k``, up to ``budget`` nodes."""
-    sums = [_weighted_trace(operator, grid, power)]
-    while len(sums) < 4 or (grid.size * 2**grid.dim <= budget and len(sums) < 12):
-        grid = grid.refine(2)
-        sums.append(_weighted_trace(operator, grid, power))
-    return tuple(float(difference) for difference in np.diff(sums))
+    sums: list[float] = []
+    while len(sums) < 3 or (grid.size * 2**grid.dim <= budget and len(sums) < 11):
+        coarse, grid = grid, grid.refine(2)
+        sums.append(_shell(operator, coarse, grid, power))
+    return tuple(sums)
 
 
-def _weighted_trace(operator, grid: Grid, power: float) -> float:
-    basis = grid.basis
-    terms = basis.weights * operator.eigenvalues(grid)
-    if power:
-        terms = terms * basis.laplacian**power
-    return float(terms.sum())
+def _shell(operator, coarse: Grid, fine: Grid, power: float) -> float:
+    """``sum mu_k^power q_k`` over the modes that ``fine`` retains and ``coarse`` does not."""
+    basis = fine.basis
+    inside = np.ones(basis.shape, bool)
+    for axis, (n, kind) in enumerate(zip(coarse.shape, coarse.boundary)):
+        k = np.abs(basis.wavenumbers(axis))
+        line = 2 * k < n if kind == "periodic" else k < n
+        inside &= line.reshape([-1 if i == axis else 1 for i in range(fine.dim)])
+    terms = (basis.weights * operator.eigenvalues(fine))[~inside]
+    return float((terms * basis.laplacian[~inside] ** power).sum() if power else terms.sum())
