@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,9 +22,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         samples: Annotated[int, typer.Option(help="Number of fields.")] = 64,
         first: Annotated[int, typer.Option(help="Index of the first field.")] = 0,
-        solver: Annotated[str, typer.Option(help="Scheme, e.g. dpm-solver-pp-2m.")] = (
-            "gaussian-exact"
-        ),
+        solver: Annotated[str, typer.Option(help="Scheme, e.g. dpm-2m.")] = ("gaussian-exact"),
         steps: Annotated[int, typer.Option(help="Steps.")] = 10,
         seed: Annotated[int, typer.Option(help="Seed: with the index it fixes the field.")] = 0,
         device: Annotated[str | None, typer.Option(help="cpu or cuda; cuda if present.")] = None,
@@ -110,19 +107,12 @@ def already_there(out: Path, recipe: dict[str, Any]) -> bool:
 
 
 def solver_named(name: str):
-    """A solver with its default parameters from its name: ``DPMSolverPP2M`` is dpm-solver-pp-2m."""
-    from fdiff import solvers
+    """A solver with its default parameters from its name in `fdiff.solvers.SCHEMES`."""
+    from fdiff.solvers import SCHEMES
 
-    known = {kebab(cls.__name__): cls for cls in solvers.SOLVERS}
-    if name not in known:
-        raise ValueError(f"unknown solver {name!r}; known: {', '.join(sorted(known))}")
-    return known[name]()
-
-
-def kebab(name: str) -> str:
-    """``EulerMaruyama`` -> ``euler-maruyama``, ``DPMSolverPP2M`` -> ``dpm-solver-pp-2m``."""
-    words = re.findall(r"SDE|DPM|DDIM|EDM|PP|\d[A-Z]|[A-Z][a-z]+", name)
-    return "-".join(words).lower()
+    if name not in SCHEMES:
+        raise ValueError(f"unknown solver {name!r}; known: {', '.join(SCHEMES)}")
+    return SCHEMES[name]()
 
 
 def _times(shape: tuple[int, ...]) -> str:

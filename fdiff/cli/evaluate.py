@@ -1,0 +1,134 @@
+"""``fdiff evaluate``: samples against held-out truth, in numbers with intervals and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fdiff.cli.output import print_json, print_table, say
+
+# What the printed table shows; metrics.json and the report hold all of them.
+HEADLINE = ("energy_distance", "spectrum_error", "kurtosis", "std", "pointwise_w1", "gradient_w1")
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def evaluate(
+        samples: Annotated[Path, typer.Argument(help="File of samples, as `fdiff sample` writes.")],
+        against: Annotated[Path, typer.Option(help="Data to compare with.")],
+        field: Annotated[str | None, typer.Option(help="Field; the samples' first.")] = None,
+        time: Annotated[float | None, typer.Option(help="Time of the data; the samples'.")] = None,
+        split: Annotated[str | None, typer.Option(help="train, test, or all by default.")] = None,
+        report: Annotated[Path | None, typer.Option(help="Folder for the HTML report.")] = None,
+        seed: Annotated[int, typer.Option(help="Seed of directions and bootstrap.")] = 0,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
+    ) -> None:
+        """Compare samples with held-out data: distances, spectra, shapes, each with an interval.
+
+        Sets on different grids are compared on the coarser one, by restriction. Samples whose
+        training data overlap with the data given are refused: such numbers mean nothing.
+        """
+        rows = evaluate_files(
+            samples, against, field=field, time=time, split=split, report=report, seed=seed
+        )
+        if as_json:
+            print_json({"rows": rows})
+        else:
+            print_table(
+                f"{samples} against {against}",
+                ["metric", "value", "95 % interval"],
+                [[r["metric"], *_number(r)] for r in rows],
+            )
+
+
+def _number(row: dict) -> tuple[str, str]:
+    return f"{row['value']:.4g}", f"[{row['low']:.4g}, {row['high']:.4g}]"
+
+
+def evaluate_files(
+    samples: Path,
+    against: Path,
+    *,
+    field: str | None = None,
+    time: float | None = None,
+    split: str | None = None,
+    report: Path | None = None,
+    seed: int = 0,
+) -> list[dict]:
+    """Rows of all metrics of a file of samples against a file of data.
+
+    Raises:
+        ValueError: different boxes, a missing field or time, or data that were trained on.
+    """
+    from fdiff import dataset, levels, metrics
+
+    with dataset.open(samples) as drawn, dataset.open(against) as truth:
+        refuse_overlap(drawn, truth, split)
+        name = drawn.field_names[0] if field is None else field
+        moment = float(drawn.times[-1]) if time is None else time
+        x, y = drawn.fields(name), truth.fields(name, moment, split)
+        grid, truth_grid = drawn.grid, truth.grid
+    common = metrics.common_grid(grid, truth_grid)
+    if grid != truth_grid:
+        say(f"grids {grid.shape} and {truth_grid.shape}: compared on {common.shape}, restricted")
+    rows = [row.as_dict() for row in metrics.compare(x, y, grid, truth_grid, seed=seed)]
+    if report is not None:
+        pictures = [
+            ("samples", levels.resample_field(x[:6], grid, common)[:, 0], common),
+            ("truth", levels.resample_field(y[:6], truth_grid, common)[:, 0], common),
+        ]
+        _write_report(report, samples, against, rows, pictures)
+    return rows
+
+
+def refuse_overlap(samples, truth, split: str | None) -> None:
+    """Raises ValueError where data to compare with were in the samples' training set."""
+    trained = set(samples.provenance.get("trained_on", {}).get("identities", ()))
+    shared = trained.intersection(truth.identities(split))
+    if shared:
+        raise ValueError(
+            f"{len(shared)} of the fields of {truth.path} were in the training data of "
+            f"{samples.path}: compare with held-out data (another seed, or --split test)"
+        )
+
+
+def _write_report(folder: Path, samples: Path, against: Path, rows, pictures) -> None:
+    import json
+
+    from fdiff import plots
+    from fdiff.report import Report, write_text
+
+    page = Report(f"{samples.name} against {against.name}")
+    page.text("Distances are between laws: 0 is best, and truth against truth is not exactly 0.")
+    page.table(["metric", "value", "95 % interval"], [[r["metric"], *_number(r)] for r in rows])
+    if all(len(grid.shape) == 2 for _, _, grid in pictures):
+        page.figure(plots.gallery(pictures), "Samples and truth, one colour scale.")
+    page.write(folder / "report.html")
+    write_text(folder / "metrics.json", json.dumps({"rows": rows}, indent=1, allow_nan=False))
+    say(f"report: {folder / 'report.html'}")
+
+
+def summary_table(rows: Sequence[dict], metrics: Sequence[str] = HEADLINE) -> tuple[list, list]:
+    """Header and rows (resolution, samples, one column a metric) of `metrics.json`'s rows."""
+    header = ["resolution", "samples", *metrics]
+    places = dict.fromkeys((tuple(r["resolution"]), r["samples"]) for r in rows)
+    table = []
+    for resolution, kind in places:
+        found = {
+            r["metric"]: r
+            for r in rows
+            if tuple(r["resolution"]) == resolution and r["samples"] == kind
+        }
+        cells = [_interval(found[m]) if m in found else "" for m in metrics]
+        table.append(["×".join(map(str, resolution)), kind, *cells])
+    return header, table
+
+
+def _interval(row: dict) -> str:
+    """Value and half-width with as many digits as the interval supports."""
+    half = (row["high"] - row["low"]) / 2
+    digits = 4 if half < 0.005 else 3
+    return f"{row['value']:.{digits}f} ± {half:.{digits}f}"

@@ -1,0 +1,116 @@
+"""The command line as its users meet it: one clear sentence for what goes wrong, status 0 only on
+success, results on standard output."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fdiff
+from fdiff import dataset
+from fdiff.cli import explain, main
+
+GRID = fdiff.Grid((16, 16), 2.0, "neumann", -1.0)
+
+
+def fields_file(path, seed=0, grid=GRID, **provenance):
+    u = fdiff.BesselCovariance(1.0, 9.0, 2.0).sample(grid, 12, seed=seed, channels=1)
+    return dataset.write_fields(path, u, grid, ["u"], 2.5, provenance)
+
+
+def sentence(capsys) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("fdiff: ")
+    return lines[0]
+
+
+def test_doctor_finds_everything_in_order(capsys):
+    assert main(["doctor", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["status"] for row in rows} <= {"ok", "optional"}
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["sample"], ["doctor", "--jsn"]])
+def test_wrong_usage_has_status_two(arguments, capsys):
+    assert main(arguments) == 2
+    assert "Error" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named(tmp_path, capsys):
+    samples = fields_file(tmp_path / "s.h5")
+    assert main(["evaluate", str(samples), "--against", str(tmp_path / "none.h5")]) == 1
+    assert "none.h5" in sentence(capsys)
+
+
+def test_a_truncated_file_is_named(tmp_path, capsys):
+    samples = fields_file(tmp_path / "s.h5")
+    damaged = tmp_path / "d.h5"
+    damaged.write_bytes(samples.read_bytes()[:-100])
+    assert main(["evaluate", str(samples), "--against", str(damaged)]) == 1
+    assert "truncated" in sentence(capsys)
+
+
+def test_evaluate_gives_every_metric_with_its_interval(tmp_path, capsys):
+    samples, truth = fields_file(tmp_path / "s.h5"), fields_file(tmp_path / "t.h5", seed=1)
+    report = tmp_path / "report"
+    arguments = ["evaluate", str(samples), "--against", str(truth), "--json"]
+    assert main([*arguments, "--report", str(report)]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {"energy_distance", "kurtosis", "pointwise_w1"} <= {row["metric"] for row in rows}
+    for row in rows:
+        assert row["low"] <= row["value"] <= row["high"]
+    assert json.loads((report / "metrics.json").read_text())["rows"] == rows
+    page = (report / "report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "http" not in page
+
+
+def test_evaluate_compares_on_the_coarser_grid_and_says_so(tmp_path, capsys):
+    samples = fields_file(tmp_path / "s.h5", grid=GRID.coarsen(2))
+    truth = fields_file(tmp_path / "t.h5", seed=1)
+    assert main(["evaluate", str(samples), "--against", str(truth), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["rows"][0]["resolution"] == [8, 8]
+    assert "restricted" in captured.err
+
+
+def test_evaluate_refuses_what_was_trained_on(tmp_path, capsys):
+    truth = fields_file(tmp_path / "t.h5", seed=1)
+    with dataset.open(truth) as file:
+        trained_on = {"identities": list(file.identities())[:3]}
+    samples = fields_file(tmp_path / "s.h5", trained_on=trained_on)
+    assert main(["evaluate", str(samples), "--against", str(truth)]) == 1
+    assert "3 of the fields" in sentence(capsys)
+
+
+def test_evaluate_refuses_another_box(tmp_path, capsys):
+    samples = fields_file(tmp_path / "s.h5", grid=fdiff.Grid((16, 16), 1.0, "neumann"))
+    truth = fields_file(tmp_path / "t.h5", seed=1)
+    assert main(["evaluate", str(samples), "--against", str(truth)]) == 1
+    assert "boxes" in sentence(capsys)
+
+
+def test_a_file_is_complete_or_absent(tmp_path):
+    broken = np.zeros((2, 1, 16, 15))
+    with pytest.raises(ValueError, match="shape"):
+        dataset.write_fields(tmp_path / "x.h5", broken, GRID, ["u"], 0.0, {})
+    with pytest.raises(TypeError):  # fails while writing: this provenance is no JSON
+        fields_file(tmp_path / "x.h5", bad={1, 2})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device", "x.h5"), "disk is full"),
+        (PermissionError(13, "Permission denied", "x.h5"), "permission"),
+        (OSError(30, "Read-only file system", "x.h5"), "read-only"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), "fdiff[torch]"),
+        (MemoryError(), "memory"),
+    ],
+)
+def test_what_the_system_refuses_comes_with_advice(error, words):
+    assert words in explain(error)
