@@ -113,7 +113,7 @@ def _neighbours(i, size, wrap):
 @kernel
 def _combine(w, source, target, mix):
     """w[target] = w[source] + sum_k mix[k] w[k]."""
-    _, planes, rows, fields, cells = w.shape
+    _, planes, rows, fields, _ = w.shape
     for q in range(planes):
         for r in range(rows):
             for c in range(fields):

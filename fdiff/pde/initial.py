@@ -17,14 +17,12 @@ class Initial(ABC):
     """A law of initial states."""
 
     name: str
+    resolution_free = True  # the same function on every grid
+    seeds_add = False  # sample i of seed S is sample 0 of seed S + i
 
     @abstractmethod
     def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
         """State (fields, *grid.shape), float64."""
-
-    def describe(self) -> dict:
-        """What identifies the law in a recipe: its name and parameters."""
-        return {"name": self.name}
 
 
 @final
@@ -37,6 +35,8 @@ class PDEBenchInitial(Initial):
     """
 
     name = "pdebench"
+    resolution_free = False
+    seeds_add = True
 
     def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
         generator = np.random.default_rng(seed + sample)
@@ -72,9 +72,11 @@ class GRFInitial(Initial):
         return np.ascontiguousarray(grid.basis.inverse(c))
 
 
-def initial(name: str) -> Initial:
-    """The law of that name with its default parameters."""
-    laws = {law.name: law for law in (GRFInitial, PDEBenchInitial)}
-    if name not in laws:
-        raise ValueError(f"no initial law is named {name!r}; there are {', '.join(laws)}")
-    return laws[name]()
+_LAWS = {law.name: law for law in (GRFInitial, PDEBenchInitial)}
+
+
+def initial(name: str, **arguments) -> Initial:
+    """The law of that name, with parameters other than its defaults."""
+    if name not in _LAWS:
+        raise ValueError(f"no initial law is named {name!r}; there are {', '.join(_LAWS)}")
+    return _LAWS[name](**arguments)

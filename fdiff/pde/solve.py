@@ -12,6 +12,8 @@ from fdiff.grid import Grid
 from fdiff.pde import stabilised
 from fdiff.pde.system import DivergenceError, System, pointer
 
+METHODS = ("stabilised",)
+
 # The step control's sum of estimates, order 3, over the error of order 4 that is measured.
 _SAFETY = 0.2
 
@@ -103,7 +105,7 @@ def trajectory(system: System, initial: np.ndarray, grid: Grid, times, tolerance
             stencil.STEP_TOO_SMALL: "the step became too small",
         }[status]
         raise DivergenceError(
-            f"{system.name}: {reason} after t = {log[0]:.6g} ({int(log[1])} steps)"
+            f"{system.name}: {reason} after t = {log[0]:.6g} ({int(log[1])} steps)", float(log[0])
         )
     return int(log[1]), int(log[2]), int(log[3]), _SAFETY * float(log[4])
 

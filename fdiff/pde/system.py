@@ -14,7 +14,11 @@ from fdiff.grid import Grid
 
 
 class DivergenceError(ArithmeticError):
-    """A trajectory that could not be continued; says where and why."""
+    """A trajectory that could not be continued; says where and why. ``time``: the last good one."""
+
+    def __init__(self, message: str, time: float = 0.0):
+        super().__init__(message)
+        self.time = time
 
 
 @final
@@ -22,9 +26,9 @@ class DivergenceError(ArithmeticError):
 class System:
     """``d/dt y_c = D_c Laplacian y_c + f_c(y; p)``, c over ``fields``.
 
-    ``rates(y, p, out)`` writes f for one row of cells: ``y`` and ``out`` are (fields, cells) float64
-    arrays, ``p`` the parameters' values in their order. It is plain Python with loops over cells;
-    Numba compiles it. ``diffusion`` names the parameter that is D_c, by field.
+    ``rates(y, p, out)`` writes f for one row of cells: ``y`` and ``out`` are (fields, cells)
+    float64 arrays, ``p`` the parameters' values in their order. It is plain Python with loops over
+    cells; Numba compiles it. ``diffusion`` names the parameter that is D_c, by field.
     """
 
     name: str

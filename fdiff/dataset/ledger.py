@@ -1,0 +1,126 @@
+"""What is finished of a file that is being written: one line of JSON a sample, beside the file."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fdiff.dataset.recipe import Recipe, from_dict
+
+
+class Ledger:
+    """Appends records and reads them back after a kill; holds a lock while it is open.
+
+    The first line is the header: recipe, number of digits, offsets. A last line that was cut is
+    ignored. A record counts only if the bytes it names have its checksums, so it does not matter
+    which of data and record reached the disk first.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # closed by `close`
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise ValueError(
+                f"another process is writing {path.name.removesuffix('.partial.ledger')}: wait for "
+                "it, or choose another --out"
+            ) from None
+        self.header: dict[str, Any] = {}
+        self.records: dict[int, dict[str, Any]] = {}
+        self.sealing = False
+        self._read()
+
+    def _read(self) -> None:
+        self._file.seek(0)
+        for line in self._file:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                break
+            if "recipe" in entry:
+                self.header = entry
+            elif "sealing" in entry:
+                self.sealing = True
+            else:
+                self.records[entry["sample"]] = entry
+
+    @property
+    def recipe(self) -> Recipe:
+        return from_dict(self.header["recipe"])
+
+    def start(self, recipe: Recipe, digits: int, offsets: list[int]) -> None:
+        """Forgets everything and writes a header."""
+        self._file.truncate(0)
+        self.records, self.sealing = {}, False
+        self.header = {"recipe": recipe.as_dict(), "digits": digits, "offsets": offsets}
+        self._append(self.header)
+
+    def add(self, record: dict[str, Any]) -> None:
+        self.records[record["sample"]] = record
+        self._append(record)
+
+    def mark_sealing(self) -> None:
+        """From here on the file's metadata are open; see `factory`."""
+        self._append({"sealing": True})
+        os.fsync(self._file.fileno())
+        self.sealing = True
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        # One write a line: the kernel appends it whole, or a kill cuts it, which `_read` sees.
+        self._file.write(json.dumps(entry) + "\n")
+        self._file.flush()
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def checksum(values) -> int:
+    """CRC-32 of an array's bytes."""
+    return zlib.crc32(values)
+
+
+def write_at(descriptor: int, offset: int, values) -> None:
+    """All bytes of the array at that place of the file."""
+    view = memoryview(values).cast("B")
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def read_at(descriptor: int, offset: int, size: int) -> bytearray:
+    """Bytes of the file; fewer where it ends."""
+    out = bytearray(size)
+    view, done = memoryview(out), 0
+    while done < size:
+        got = os.preadv(descriptor, [view[done:]], offset + done)
+        if got == 0:
+            return out[:done]
+        done += got
+    return out
+
+
+def remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def flush_to_disk(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

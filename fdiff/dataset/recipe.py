@@ -1,0 +1,352 @@
+"""Recipes: everything that fixes a dataset, in a TOML file, checked key by key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import numbers
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from fdiff import noise, pde
+from fdiff.grid import BOUNDARIES, Grid
+
+FORMATS = ("pdebench", "well")
+MAX_SAMPLES = 2**31
+# First of the keyed streams from which a sample's own parameters are drawn.
+_PARAMETER_STREAM = 1
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """What a dataset file is made from; equal recipes make equal files.
+
+    A parameter is a number, or a law from which every sample draws its own:
+    ``{uniform = [low, high]}`` or ``{loguniform = [low, high]}``.
+    """
+
+    system: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    resolution: tuple[int, ...] = (128, 128)
+    lengths: tuple[float, ...] = ()  # the system's box by default
+    origin: tuple[float, ...] = ()
+    boundary: tuple[str, ...] = ()
+    times: str | tuple[float, ...] = ""  # start:stop:step, stop included, or a list
+    initial: Mapping[str, Any] = field(default_factory=lambda: {"name": "grf"})
+    method: str = "stabilised"
+    tolerance: float = 1e-5
+    samples: int = 100
+    first: int = 0
+    seed: int = 0
+    format: str = "pdebench"
+    splits: Mapping[str, float] = field(default_factory=dict)
+    name: str = ""
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        for key, convert in _CONVERT.items():
+            object.__setattr__(self, key, convert(key, getattr(self, key)))
+        base = pde.system(self.system)
+        unknown = sorted(set(self.parameters) - set(base.parameters))
+        if unknown:
+            raise ValueError(
+                f"recipe key parameters.{unknown[0]}: {self.system} has parameters "
+                f"{', '.join(base.parameters)}"
+            )
+        object.__setattr__(
+            self, "parameters", {k: self.parameters.get(k, v) for k, v in base.parameters.items()}
+        )
+        dim = len(self.resolution)
+        for key, default in (
+            ("lengths", base.lengths), ("origin", base.origin), ("boundary", base.boundary),
+        ):  # fmt: skip
+            value = getattr(self, key) or (default,)
+            if len(value) not in (1, dim):
+                raise ValueError(
+                    f"recipe key {key}: one value, or one per axis of resolution "
+                    f"{list(self.resolution)}, got {list(value)}"
+                )
+            object.__setattr__(self, key, value * (dim if len(value) == 1 else 1))
+        if not self.times:
+            object.__setattr__(self, "times", f"0:{base.end:g}:{base.end / 100:g}")
+        object.__setattr__(self, "name", self.name or self.system)
+        self.stored_times  # noqa: B018  # raises here, where the key is known
+        self.law  # noqa: B018
+        self.grid  # noqa: B018
+        self.system_of(self.first)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Axes in the order of the data: (y, x), (z, y, x)."""
+        return Grid(self.resolution, self.lengths, self.boundary, self.origin)  # type: ignore[arg-type]
+
+    @cached_property
+    def stored_times(self) -> np.ndarray:
+        times = parse_times(self.times) if isinstance(self.times, str) else np.array(self.times)
+        try:
+            return pde.checked_times(times)
+        except ValueError as error:
+            raise ValueError(f"recipe key times: {error}") from None
+
+    @cached_property
+    def law(self) -> pde.Initial:
+        """The law of the initial states."""
+        arguments = {k: v for k, v in self.initial.items() if k != "name"}
+        try:
+            return pde.initial(self.initial["name"], **arguments)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"recipe key initial: {error}") from None
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        return pde.system(self.system).fields
+
+    def parameters_of(self, sample: int) -> dict[str, float]:
+        """The parameters of one sample; drawn ones are keyed by (seed, sample, place)."""
+        values = {}
+        for place, (key, law) in enumerate(self.parameters.items()):
+            if isinstance(law, Mapping):
+                ((kind, (low, high)),) = law.items()
+                u = noise.uniforms(
+                    self.seed, noise.PDE_INITIAL, 1, sample, kind=_PARAMETER_STREAM + place
+                )[0]
+                law = low + (high - low) * u if kind == "uniform" else low * (high / low) ** u
+            values[key] = float(law)
+        return values
+
+    def system_of(self, sample: int) -> pde.System:
+        """The system with the parameters of one sample."""
+        return pde.system(self.system).with_parameters(**self.parameters_of(sample))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values, every default written out."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the recipe, apart from how many samples are asked for."""
+        return _digest({k: v for k, v in self.as_dict().items() if k not in ("samples", "about")})
+
+    @cached_property
+    def function_digest(self) -> str:
+        """Names the law of the solutions as functions, whatever the grid, times and tolerance."""
+        keys = ("system", "parameters", "lengths", "origin", "boundary", "initial")
+        known = {k: v for k, v in self.as_dict().items() if k in keys}
+        if not self.law.resolution_free:
+            known["resolution"] = list(self.resolution)
+        return _digest(known)
+
+    def identity(self, sample: int) -> str:
+        """Equal for two samples that are the same solution: law, seed and index."""
+        if self.law.seeds_add:
+            return f"{self.function_digest}:{self.seed + sample}"
+        return f"{self.function_digest}:{self.seed}:{sample}"
+
+    def differences(self, other: Recipe) -> list[str]:
+        """``key: ours instead of theirs`` for every key that fixes the samples."""
+        ours, theirs = self.as_dict(), other.as_dict()
+        return [
+            f"{key} is {theirs[key]!r}, not {ours[key]!r}"
+            for key in ours
+            if key not in ("samples", "about") and ours[key] != theirs[key]
+        ]
+
+    def override(self, **values: Any) -> Recipe:
+        """The recipe with other values; None leaves a key as it is."""
+        values = {key: value for key, value in values.items() if value is not None}
+        settings = values.pop("settings", {})
+        if settings:
+            values["parameters"] = {**self.parameters, **settings}
+        return replace(self, **values)
+
+
+def load(name: str | Path) -> Recipe:
+    """The recipe of that name in `data_generation`, or from that TOML file."""
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = folder() / f"{name}.toml"
+        if not path.is_file():
+            raise ValueError(
+                f"no recipe is named {str(name)!r}; there are {', '.join(names())}, or give a "
+                "file that ends in .toml"
+            )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+    try:
+        return from_dict(content)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def from_dict(content: Mapping[str, Any]) -> Recipe:
+    """A recipe from TOML or JSON values."""
+    known = {f.name for f in fields(Recipe)}
+    unknown = sorted(set(content) - known)
+    if unknown:
+        raise ValueError(f"recipe key {unknown[0]} is unknown; known: {', '.join(sorted(known))}")
+    if "system" not in content:
+        raise ValueError(f"recipe key system is missing; one of {', '.join(pde.names())}")
+    return Recipe(**content)
+
+
+def folder() -> Path:
+    import data_generation
+
+    return Path(data_generation.__file__).parent
+
+
+def names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def parse_times(text: str) -> np.ndarray:
+    """``"2.5"``, ``"0.5,2.5"`` or ``"0:5:0.05"`` (the end included)."""
+    try:
+        if ":" not in text:
+            return np.array([float(part) for part in text.split(",")])
+        start, stop, step = (float(part) for part in text.split(":"))
+        count = (stop - start) / step
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(
+            f"recipe key times: expected a number, numbers with commas, or start:stop:step, "
+            f"got {text!r}"
+        ) from None
+    if count < 0 or abs(count - round(count)) > 1e-6 * max(1.0, count):
+        raise ValueError(f"recipe key times: the step does not divide the range in {text!r}")
+    return np.linspace(start, stop, round(count) + 1)
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"recipe key {key}: expected text, got {value!r}")
+    return value
+
+
+def _choice(*allowed: str):
+    def convert(key: str, value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"recipe key {key}: one of {', '.join(allowed)}, got {value!r}")
+        return value
+
+    return convert
+
+
+def _whole(low: int, high: int):
+    def convert(key: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise ValueError(f"recipe key {key}: expected a whole number, got {value!r}")
+        if not low <= value <= high:
+            raise ValueError(f"recipe key {key}: between {low} and {high}, got {value}")
+        return int(value)
+
+    return convert
+
+
+def _real(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise ValueError(f"recipe key {key}: expected a finite number, got {value!r}")
+    return float(value)
+
+
+def _open_unit(key: str, value: Any) -> float:
+    value = _real(key, value)
+    if not 1e-13 <= value <= 0.1:
+        raise ValueError(f"recipe key {key}: between 1e-13 and 0.1, got {value!r}")
+    return value
+
+
+def _shape(key: str, value: Any) -> tuple[int, ...]:
+    value = (value, value) if isinstance(value, numbers.Integral) else tuple(value)
+    if not 1 <= len(value) <= 3:
+        raise ValueError(f"recipe key {key}: one to three axes, got {list(value)}")
+    return tuple(_whole(1, 32768)(key, n) for n in value)
+
+
+def _axes(convert):
+    def many(key: str, value: Any) -> tuple:
+        values = (value,) if isinstance(value, str | numbers.Real) else tuple(value)
+        return tuple(convert(key, v) for v in values)
+
+    return many
+
+
+def _length(key: str, value: Any) -> float:
+    value = _real(key, value)
+    if value <= 0:
+        raise ValueError(f"recipe key {key}: a length is > 0, got {value!r}")
+    return value
+
+
+def _times(key: str, value: Any) -> str | tuple[float, ...]:
+    if isinstance(value, numbers.Real):
+        value = (value,)
+    return value if isinstance(value, str) else tuple(_real(key, v) for v in value)
+
+
+def _initial(key: str, value: Any) -> dict[str, Any]:
+    value = {"name": value} if isinstance(value, str) else dict(value)
+    if not isinstance(value.get("name"), str):
+        raise ValueError(f"recipe key {key}: expected a name, or a table with a name")
+    return value
+
+
+def _parameters(key: str, value: Any) -> dict[str, Any]:
+    return {name: _parameter(f"{key}.{name}", law) for name, law in dict(value).items()}
+
+
+def _parameter(key: str, law: Any) -> Any:
+    if not isinstance(law, Mapping):
+        return _real(key, law)
+    if len(law) != 1 or next(iter(law)) not in ("uniform", "loguniform"):
+        raise ValueError(
+            f"recipe key {key}: a number, {{uniform = [low, high]}} or {{loguniform = [low, high]}}"
+        )
+    kind, bounds = next(iter(law.items()))
+    low, high = (_real(key, v) for v in bounds)
+    if not low < high or (kind == "loguniform" and low <= 0):
+        raise ValueError(f"recipe key {key}: low < high (and > 0 if loguniform), got {bounds}")
+    return {kind: [low, high]}
+
+
+def _splits(key: str, value: Any) -> dict[str, float]:
+    value = {name: _real(f"{key}.{name}", share) for name, share in dict(value).items()}
+    if value and (min(value.values()) < 0 or abs(sum(value.values()) - 1.0) > 1e-9):
+        raise ValueError(f"recipe key {key}: shares >= 0 that add up to 1, got {value}")
+    return value
+
+
+_CONVERT = {
+    "system": _text,
+    "parameters": _parameters,
+    "resolution": _shape,
+    "lengths": _axes(_length),
+    "origin": _axes(_real),
+    "boundary": _axes(_choice(*BOUNDARIES)),
+    "times": _times,
+    "initial": _initial,
+    "method": _choice(*pde.METHODS),
+    "tolerance": _open_unit,
+    "samples": _whole(1, MAX_SAMPLES),
+    "first": _whole(0, MAX_SAMPLES),
+    "seed": _whole(0, 2**64 - 1),
+    "format": _choice(*FORMATS),
+    "splits": _splits,
+    "name": _text,
+    "about": _text,
+}

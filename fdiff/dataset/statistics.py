@@ -1,0 +1,70 @@
+"""What a dataset knows of itself: per sample while it is written, per file by adding up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fdiff.grid import Grid
+
+
+def sample_statistics(data: np.ndarray, grid: Grid) -> dict[str, Any]:
+    """Of one trajectory [t, *grid.shape, field]: by field mean and mean square over all stored
+    times, and at the last one the energy by shell of wave numbers and the spatial tail.
+
+    Shell j holds the modes with j <= |k| < j + 1, k in cycles (half cycles between walls); the tail
+    is the energy's share in modes beyond two thirds of the grid's range on some axis: where it is
+    not small, the grid is too coarse for the solution.
+    """
+    flat = data.reshape(-1, data.shape[-1])
+    mean = flat.mean(axis=0, dtype=np.float64)
+    square = np.array([_mean_square(flat[:, c]) for c in range(flat.shape[1])])
+    c = grid.basis.forward(np.ascontiguousarray(np.moveaxis(data[-1], -1, 0), np.float64))
+    energy = (np.abs(c) ** 2 * grid.basis.weights).reshape(len(c), -1)
+    shells, tail = shell_numbers(grid)
+    spectrum = [np.bincount(shells, weights=e).tolist() for e in energy]
+    total = energy.sum(axis=1)
+    fine = energy[:, tail].sum(axis=1)
+    return {
+        "mean": mean.tolist(),
+        "square": square.tolist(),
+        "spectrum": spectrum,
+        "tail": float(np.max(fine / np.where(total > 0, total, 1.0))),
+    }
+
+
+def _mean_square(values: np.ndarray) -> float:
+    return float(np.einsum("i,i->", values, values, dtype=np.float64) / len(values))
+
+
+def shell_numbers(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Flat over modes: the shell, and whether the mode counts to the tail."""
+    squares = np.zeros(grid.basis.shape)
+    tail = np.zeros(grid.basis.shape, dtype=bool)
+    for axis in range(grid.dim):
+        k = grid.basis.wavenumbers(axis).astype(float)
+        line = [-1 if i == axis else 1 for i in range(grid.dim)]
+        squares += (k**2).reshape(line)
+        reach = grid.shape[axis] / (2 if grid.boundary[axis] == "periodic" else 1)
+        tail |= (np.abs(k) > 2 / 3 * reach).reshape(line)
+    return np.sqrt(squares).astype(int).ravel(), tail.ravel()
+
+
+def file_statistics(samples: Iterable[dict[str, Any]], names: tuple[str, ...]) -> dict[str, Any]:
+    """By field: mean, std and mean spectrum over the samples that did not fail."""
+    known = [s for s in samples if s is not None]
+    if not known:
+        return {}
+    mean = np.mean([s["mean"] for s in known], axis=0)
+    square = np.mean([s["square"] for s in known], axis=0)
+    spectrum = np.mean([s["spectrum"] for s in known], axis=0)
+    return {
+        name: {
+            "mean": float(mean[c]),
+            "std": float(np.sqrt(max(square[c] - mean[c] ** 2, 0.0))),
+            "spectrum": spectrum[c].tolist(),
+        }
+        for c, name in enumerate(names)
+    }
