@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fdiff
@@ -24,3 +25,23 @@ class TP1:
     data = fdiff.BesselCovariance(1 / 0.002163728077229058, 25.0, 2.0)
     schedule = fdiff.LinearSchedule(0.1, 20.0, T=1.0)
     end = 1e-3
+
+    @classmethod
+    def process(cls, prior: fdiff.CovarianceOperator | None = None) -> fdiff.ForwardProcess:
+        return fdiff.ForwardProcess(prior or cls.prior, cls.schedule)
+
+    @classmethod
+    def grid(cls, n: int) -> fdiff.Grid:
+        return fdiff.Grid((n,))
+
+    @classmethod
+    def mean(cls, grid: fdiff.Grid) -> np.ndarray:
+        """Coefficients: half a standard deviation on the cosine and on the sine of every pair."""
+        half = 0.5 * np.sqrt(cls.data.eigenvalues(grid))
+        pairs = grid.basis.weights == 2
+        return half * np.where(pairs, (1 - 1j) / np.sqrt(2), 1.0)
+
+    @classmethod
+    def score(cls, grid: fdiff.Grid, prior: fdiff.CovarianceOperator | None = None):
+        mean = fdiff.Field(grid.basis.inverse(cls.mean(grid)), grid)
+        return fdiff.GaussianScore(cls.process(prior), mean, cls.data)

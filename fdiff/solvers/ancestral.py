@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from fdiff.solvers.base import Solver
+from fdiff.solvers.exponential import snr_clock
 
 
 @final
@@ -20,7 +21,7 @@ class Ancestral(Solver):
 
     order = 1
     strong_order = 1
-    stochastic = True
+    draws = 1
 
     def step(self, problem, x, t, u, memory, noise):
         denoised = problem.denoise(t, x)
@@ -32,3 +33,6 @@ class Ancestral(Solver):
         fresh = -math.expm1(-2 * h)
         kept = s_u / s_t * math.exp(-h) * x
         return kept + m_u * fresh * denoised + s_u * math.sqrt(fresh) * noise(), ()
+
+    def clock(self, process, t):
+        return snr_clock(process, t)

@@ -7,21 +7,21 @@ and one line in `fdiff/solvers/__init__.py`; its order is checked by the tests t
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 from fdiff import backends
 from fdiff.grid import Grid
 from fdiff.process import ForwardProcess
 from fdiff.score.base import Score
-from fdiff.score.mean import mean_coefficients
 
 
 class Problem:
-    """What a step may ask for: the process, the score (counted), and the reference's modes."""
+    """What a step may ask for: the process, and the score, whose evaluations are counted."""
 
     def __init__(self, score: Score, grid: Grid):
         self.score, self.grid = score, grid
@@ -47,11 +47,6 @@ class Problem:
         """A numpy array per mode as an array of the kind and precision of ``like``."""
         return backends.of(like).constant(array, like)
 
-    def gaussian_modes(self, mean, covariance) -> tuple:
-        """``(mu, c, q)`` per mode as float64 numpy arrays."""
-        q = self.process.covariance.eigenvalues(self.grid)
-        return mean_coefficients(mean, self.grid), covariance.eigenvalues(self.grid), q
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -67,43 +62,36 @@ Memory = tuple[Evaluation, ...]
 class Solver(ABC):
     """One-step or linear multistep scheme for the reverse SDE or the probability-flow ODE."""
 
-    order: ClassVar[int]  # of W2 to the exact law, on Gaussian data with the exact score
-    stochastic: ClassVar[bool] = False
+    order: ClassVar[int | None]  # of W2, Gaussian data with the exact score; None: no step error
+    strong_order: ClassVar[int | None] = None  # of paths driven by the same noise
+    draws: ClassVar[int] = 0  # of noise, a step
+    affine: ClassVar[bool] = True  # whether a step is affine in state and noise, given such a score
     start: ClassVar[str] = "prior"  # what `fdiff.sample` starts from unless told
 
     @abstractmethod
     def step(
-        self, problem: Problem, x, t: float, u: float, memory: Memory, noise: Callable[[], object]
+        self, problem: Problem, x, t: float, u: float, memory: Memory, noise: Callable[..., object]
     ) -> tuple[object, Memory]:
         """``(X_u, memory)`` from ``X_t = x``; ``noise()`` gives independent draws of ``N(0, Q)``.
 
         ``memory`` is empty at the first step, and what the step before returned at the others.
         """
 
+    def run(self, problem: Problem, x, times: np.ndarray, noise: Callable) -> Iterator:
+        """The states at ``times[1:]``, one after another; ``noise(i)`` is the noise of step i."""
+        memory: Memory = ()
+        for i, (t, u) in enumerate(zip(times[:-1].tolist(), times[1:].tolist())):
+            x, memory = self.step(problem, x, t, u, memory, noise(i))
+            yield x
+
     def close(self, problem: Problem, x, t: float):
         """The state at time 0: the denoiser's value, one evaluation."""
         return problem.denoise(t, x)
 
+    def clock(self, process: ForwardProcess, t: float) -> float:
+        """Increasing as ``t`` falls: the noise of a step is an increment of ``W^Q`` in this time.
 
-def phi(h: float) -> tuple[float, float, float]:
-    """``psi_0 = 1 - e^-h``, ``psi_1 = h - psi_0``, ``psi_2 = h^2 - 2 psi_1``; ``h > 0``.
-
-    For small ``h`` from their Taylor series: the differences lose all digits.
-    """
-    if h < 0.1:
-        # psi_j = j! (-1)^j (e^-h - its Taylor polynomial of degree j): alternating, fast.
-        first = _remainder(h, 2)
-        return -math.expm1(-h), first, 2.0 * _remainder(h, 3)
-    psi0 = -math.expm1(-h)
-    psi1 = h - psi0
-    return psi0, psi1, h * h - 2.0 * psi1
-
-
-def _remainder(h: float, degree: int) -> float:
-    """``h^degree / degree! - h^(degree+1) / (degree+1)! + ...``"""
-    term = h**degree / math.factorial(degree)
-    total = 0.0
-    for n in range(degree + 1, degree + 14):
-        total += term
-        term *= -h / n
-    return total
+        So two time grids can share one path: the noise of a long step is the sum of the noises of
+        its parts, each weighted by the root of its share of the clock.
+        """
+        return -t

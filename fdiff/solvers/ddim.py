@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from fdiff.solvers.base import Solver
+from fdiff.solvers.exponential import snr_clock
 
 
 @final
@@ -27,8 +28,8 @@ class DDIM(Solver):
             raise ValueError(f"eta must lie in [0, 1], got {self.eta}")
 
     @property
-    def stochastic(self) -> bool:  # type: ignore[override]
-        return self.eta > 0
+    def draws(self) -> int:  # type: ignore[override]
+        return int(self.eta > 0)
 
     def step(self, problem, x, t, u, memory, noise):
         denoised = problem.denoise(t, x)
@@ -40,3 +41,6 @@ class DDIM(Solver):
         kept = math.sqrt(s_u**2 - fresh**2) / s_t
         out = kept * x + (m_u - kept * m_t) * denoised
         return (out + fresh * noise() if self.eta else out), ()
+
+    def clock(self, process, t):
+        return snr_clock(process, t)

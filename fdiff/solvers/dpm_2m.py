@@ -6,30 +6,27 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-from fdiff.solvers.base import Evaluation, Solver
+from fdiff.solvers.base import Solver
+from fdiff.solvers.exponential import extrapolated
 
 
 @final
 @dataclass(frozen=True)
 class DPMSolverPP2M(Solver):
-    """``l x + m_u (1 - e^-h) [D + h / (2 h_0) (D - D_-1)]``; starts with one step of DDIM.
+    """``l x + m_u (1 - e^-h) [D + h / (2 h_0) (D - D_-1)]``, ``l = s_u / s_t``.
 
-    ``h_0`` is the step before, in ``lambda``. A last step to ``u = 0`` returns ``D``.
-    Lu et al. (2022), https://arxiv.org/abs/2211.01095
+    ``h_0`` is the step before, in ``lambda``; the first step is `DDIM`'s. A last step to ``u = 0``
+    returns ``D``. Lu et al. (2022), https://arxiv.org/abs/2211.01095
     """
 
     order = 2
 
     def step(self, problem, x, t, u, memory, noise):
         denoised = problem.denoise(t, x)
-        _, s_t, start = problem.scales(t)
-        now = (Evaluation(start, denoised),)
         if u == 0:
-            return denoised, now
+            return denoised, ()
+        _, s_t, start = problem.scales(t)
         m_u, s_u, stop = problem.scales(u)
         h = stop - start
-        target = denoised
-        if memory:
-            ratio = h / (2 * (start - memory[0].half_log_snr))
-            target = denoised + ratio * (denoised - memory[0].value)
-        return s_u / s_t * x - m_u * math.expm1(-h) * target, now
+        target, memory = extrapolated(denoised, start, h, memory)
+        return s_u / s_t * x - m_u * math.expm1(-h) * target, memory

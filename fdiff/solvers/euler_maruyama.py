@@ -19,7 +19,7 @@ class EulerMaruyama(Solver):
 
     order = 1
     strong_order = 1
-    stochastic = True
+    draws = 1
 
     def step(self, problem, x, t, u, memory, noise):
         work = problem.process.schedule.a(t) * (t - u)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -12,6 +13,7 @@ from fdiff import backends, noise
 from fdiff.grid import Grid
 from fdiff.score.base import Score
 from fdiff.solvers.base import Problem, Solver
+from fdiff.solvers.draws import Clock, StepNoise, WienerPath
 from fdiff.solvers.gaussian_exact import GaussianExact
 from fdiff.solvers.time_grids import checked_times
 from fdiff.solvers.time_grids import times as time_grid
@@ -45,6 +47,7 @@ def sample(
     channels: int | None = None,
     times=None,
     start=None,
+    path: WienerPath | None = None,
     keep=None,
     close: bool = True,
     batch: int | None = None,
@@ -64,6 +67,7 @@ def sample(
         solver: a scheme of `fdiff.solvers`; `GaussianExact` of order 2 by default.
         start: ``"prior"`` (N(0, Q)), ``"exact"`` (the score's law at the first time), or an array
             of function values; by default the solver's own, ``"exact"`` for `GaussianExact`.
+        path: a Q-Wiener path as the noise of the steps; ``seed`` then keys the start only.
         keep: times of the grid at which to return the state too, as ``trajectory``.
         close: after the last time go on to ``t = 0``. `GaussianExact` maps there without an
             evaluation, the others return the denoiser's value, one evaluation more.
@@ -80,82 +84,79 @@ def sample(
     if times is None:
         times = time_grid(score.process, steps)
     times = checked_times(times, score.process)
-    kept = _indices(keep, times)
+    kept = [] if keep is None else _indices(keep, times)
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
     start = solver.start if start is None else start
-    make = _Start(score, grid, float(times[0]), start, channels, (backend, dtype, device))
-    pieces, trajectories = [], []
-    chunk = size if batch is None else max(1, min(batch, size))
-    total = -(-size // chunk) * (len(times) - 1)
-    for begin in range(0, size, chunk):
-        count = min(chunk, size - begin)
+    make = _Start(score, grid, float(times[0]), start, channels, (backend, dtype, device), size)
+    chunk = size if batch is None else min(max(1, batch), size)
+    begins = range(0, size, chunk)
+    clock = None if path is None else Clock.of(path, solver, score.process, times)
+    report = _Progress(progress, len(begins) * (len(times) - 1))
+    pieces, trajectories, evaluations = [], [], 0
+    for begin in begins:
         problem = Problem(score, grid)
-        state = make(seed, first + begin, begin, count)
-        draw = _Noise(problem, state, seed, first + begin)
-        done = begin // chunk * (len(times) - 1)
-        state, states = _integrate(
-            solver, problem, state, times, draw, kept, close, done, total, progress
-        )
+        state = make(seed, first + begin, begin, min(chunk, size - begin))
+        draws = partial(StepNoise, problem, state, seed, first + begin, clock)
+        state, states = _integrate(solver, problem, state, times, draws, kept, report)
+        if close and times[-1] > 0:
+            state = solver.close(problem, state, float(times[-1]))
         pieces.append(grid.basis.inverse(state))
         trajectories.append([grid.basis.inverse(c) for c in states])
+        evaluations = max(evaluations, problem.evaluations)
     xp = backends.of(pieces[0])
-    fields = xp.concatenate(pieces)
     trajectory = None
-    if keep is not None:
+    if kept:
         trajectory = xp.stack([xp.concatenate(list(parts)) for parts in zip(*trajectories)])
-    return Samples(fields, grid, times, problem.evaluations, trajectory)
+    return Samples(xp.concatenate(pieces), grid, times, evaluations, trajectory)
 
 
-def _integrate(solver, problem, x, times, draw, kept, close, done, total, progress):
-    """The state after the last time (or at 0), and those at the indices ``kept``."""
-    states = {0: x} if 0 in kept else {}
-    memory = ()
-    for i, (t, u) in enumerate(zip(times[:-1].tolist(), times[1:].tolist())):
-        x, memory = solver.step(problem, x, t, u, memory, lambda i=i: draw(i))
+def _integrate(solver, problem, start, times, draws, kept, report):
+    """The state at the last time, and those at the indices ``kept``."""
+    x = start
+    states = {0: start} if 0 in kept else {}
+    for i, x in enumerate(solver.run(problem, start, times, draws), start=1):
         if not backends.of(x).all_finite(x):
             raise DivergenceError(
-                f"{type(solver).__name__}: the state is not finite at t = {u:g} (step {i + 1} of "
-                f"{len(times) - 1}); take more steps, or a scheme that is uniform in lambda"
+                f"{type(solver).__name__}: the state is not finite at t = {times[i]:g} (step {i} "
+                f"of {len(times) - 1}); take more steps, or a scheme that is uniform in lambda"
             )
-        if i + 1 in kept:
-            states[i + 1] = x
-        if progress is not None:
-            progress(done + i + 1, total)
-    if close and times[-1] > 0:
-        x = solver.close(problem, x, float(times[-1]))
+        if i in kept:
+            states[i] = x
+        report()
     return x, [states[i] for i in kept]
 
 
-class _Noise:
-    """Draws of N(0, Q) for the steps, keyed by (seed, sample, step)."""
+class _Progress:
+    """Counts steps over all batches."""
 
-    def __init__(self, problem: Problem, like, seed: int, first: int):
-        self.problem, self.like, self.seed, self.first = problem, like, seed, first
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int):
+        self.progress, self.done, self.total = progress, 0, total
 
-    def __call__(self, step: int):
-        return self.problem.process.noise(
-            self.like, self.problem.grid, self.seed, noise.STEPS, self.first, time=step
-        )
+    def __call__(self) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
 
 
 class _Start:
     """Coefficients at the first time for any range of samples."""
 
-    def __init__(self, score: Score, grid: Grid, t: float, start, channels, kind):
+    def __init__(self, score: Score, grid: Grid, t: float, start, channels, kind, size: int):
         self.score, self.grid, self.t, self.start = score, grid, t, start
         self.channels, self.kind = channels, kind
         if isinstance(start, str) and start not in ("prior", "exact"):
             raise ValueError(f'start must be "prior", "exact" or an array, got {start!r}')
         if not isinstance(start, str):
+            if not grid.dim < start.ndim <= grid.dim + 2 or len(start) != size:
+                raise ValueError(
+                    f"start holds {size} fields, shape ({size}, *{grid.shape}) or with channels; "
+                    f"got {tuple(start.shape)}"
+                )
             self.coefficients = grid.basis.project(grid.basis.forward(start))
 
     def __call__(self, seed: int, first: int, begin: int, count: int):
         if not isinstance(self.start, str):
-            if len(self.coefficients) < begin + count:
-                raise ValueError(
-                    f"start has {len(self.coefficients)} fields for {begin + count} samples"
-                )
             return self.coefficients[begin : begin + count]
         name, dtype, device = self.kind
         backend = backends.named(name)
@@ -169,8 +170,6 @@ class _Start:
 
 def _indices(keep, times: np.ndarray) -> list[int]:
     """Positions in ``times`` of the times to keep."""
-    if keep is None:
-        return []
     out = []
     for t in np.atleast_1d(np.asarray(keep, dtype=float)):
         i = int(np.abs(times - t).argmin())
