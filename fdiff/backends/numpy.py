@@ -74,13 +74,28 @@ def real(array):
 
 
 def float64(array):
-    """A real array in double precision."""
-    return np.asarray(array, dtype=np.float64)
+    """An array in double precision, complex if it was."""
+    return array.astype(np.result_type(array.dtype, np.float64), copy=False)
 
 
 def narrow(array, like):
-    """A real array in the real precision of ``like``."""
-    return array.astype(real_dtype(like), copy=False)
+    """An array in the precision of ``like``, complex if it was."""
+    return _cast(array, real_dtype(like))
+
+
+def interleaved(array):
+    """A complex array ``(..., n)`` as reals ``(..., 2 n)``; a real one as it is."""
+    return np.ascontiguousarray(array).view(real_dtype(array))
+
+
+def paired(array):
+    """The inverse of `interleaved` for complex arrays."""
+    return array.view(np.result_type(array.dtype, np.complex64))
+
+
+def largest(array):
+    """The maximum over the last axis, which stays with length one."""
+    return array.max(-1, keepdims=True)
 
 
 def pad_axes(array, count: int):

@@ -64,6 +64,11 @@ def from_numpy(array, dtype=None, device=None):
     tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
     if isinstance(dtype, str):
         dtype = getattr(torch, dtype)
+    return from_tensor(tensor, dtype, device)
+
+
+def from_tensor(tensor, dtype=None, device=None):
+    """A tensor in the real precision ``dtype`` on ``device``; complex if it was."""
     if dtype is not None and tensor.is_complex():
         dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
     return tensor.to(device=device, dtype=dtype)
@@ -94,13 +99,28 @@ def real(array):
 
 
 def float64(array):
-    """A real tensor in double precision."""
-    return array.to(torch.float64)
+    """A tensor in double precision, complex if it was."""
+    return array.to(torch.complex128 if array.is_complex() else torch.float64)
 
 
 def narrow(array, like):
-    """A real tensor in the real precision of ``like``."""
-    return array.to(real_dtype(like))
+    """A tensor in the precision of ``like``, complex if it was."""
+    return from_tensor(array, real_dtype(like))
+
+
+def interleaved(array):
+    """A complex tensor ``(..., n)`` as reals ``(..., 2 n)``; a real one as it is."""
+    return torch.view_as_real(array).flatten(-2) if array.is_complex() else array
+
+
+def paired(array):
+    """The inverse of `interleaved` for complex tensors."""
+    return torch.view_as_complex(array.unflatten(-1, (-1, 2)).contiguous())
+
+
+def largest(array):
+    """The maximum over the last axis, which stays with length one."""
+    return array.amax(-1, keepdim=True)
 
 
 def pad_axes(array, count: int):

@@ -63,6 +63,24 @@ class Score(ABC):
         constant = backends.of(white).constant
         return m * constant(mean_coefficients(mean, grid), white) + constant(root, white) * white
 
+    def log_density_ratio_coefficients(self, t: float, a, b, grid: Grid):
+        """``ln p_t(b) - ln p_t(a)`` on the retained modes, one float64 a sample; where known."""
+        raise ValueError(
+            f"{type(self).__name__} knows no density, so steps cannot be accepted or rejected: use "
+            "a corrector without the Metropolis rule"
+        )
+
+    @final
+    def log_density_ratio(self, t: float, x, y, grid: Grid):
+        """``ln p_t(y) - ln p_t(x)`` for fields, on the retained modes; one float64 a sample.
+
+        Raises:
+            ValueError: a score that knows no density.
+        """
+        basis = grid.basis
+        a, b = (basis.project(basis.forward(u)) for u in (x, y))
+        return self.log_density_ratio_coefficients(_positive(t), a, b, grid)
+
     @final
     def denoise(self, t, x, grid: Grid):
         """``E[X_0 | X_t = x]`` at the nodes; ``x``: ``(..., *grid.shape)``, numpy or torch."""

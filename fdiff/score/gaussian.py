@@ -31,30 +31,49 @@ class GaussianScore(Score):
         return self.mean, self.covariance
 
     def denoise_coefficients(self, t, c, grid: Grid):
-        m, _, mu, spectrum, _, marginal = self._modes(t, c, grid)
-        return mu + _ratio(m * spectrum, marginal, c) * (c - _cast(m, c) * mu)
+        m, mu, spectrum, _, marginal = self._modes(t, c, grid)
+        narrow = backends.of(c).narrow
+        mean = narrow(mu, c)
+        return mean + narrow(ratio(m * spectrum, marginal), c) * (c - _scalar(m, c) * mean)
 
     def score_coefficients(self, t, c, grid: Grid):
-        m, _, mu, _, q, marginal = self._modes(t, c, grid)
-        return -_ratio(q, marginal, c) * (c - _cast(m, c) * mu)
+        m, mu, _, q, marginal = self._modes(t, c, grid)
+        narrow = backends.of(c).narrow
+        return narrow(ratio(q, marginal), c) * (_scalar(m, c) * narrow(mu, c) - c)
+
+    def log_density_ratio_coefficients(self, t, a, b, grid: Grid):
+        m, mu, _, _, marginal = self._modes(t, a, grid)
+        return log_gaussian_ratio(a, b, m * mu, marginal, grid)
 
     def _modes(self, t, c, grid: Grid):
-        """``m, s, mu, c, q, Sigma``; all but ``mu`` in float64, where sums keep every scale."""
+        """``m, mu, c, q, Sigma`` in float64, where sums keep every scale."""
         backend = backends.of(c)
         wide = backend.float64(backend.real(c))
         m, s = (per_sample(f(t), wide, grid) for f in (self.process.mean_factor, self.process.std))
         q = backend.constant(self.process.covariance.eigenvalues(grid), wide)
         spectrum = backend.constant(self.covariance.eigenvalues(grid), wide)
-        mu = backend.constant(mean_coefficients(self.mean, grid), c)
-        return m, s, mu, spectrum, q, m * m * spectrum + s * s * q
+        mu = backend.constant(mean_coefficients(self.mean, grid), wide)
+        return m, mu, spectrum, q, m * m * spectrum + s * s * q
 
 
-def _ratio(numerator, denominator, like):
-    """The quotient, 0 where the denominator is 0, in the real precision of ``like``."""
-    backend = backends.of(like)
+def ratio(numerator, denominator):
+    """The quotient, 0 where the denominator is 0."""
     zero = denominator == 0
-    return _cast(numerator * ~zero / (denominator + backend.float64(zero)), like)
+    return numerator * ~zero / (denominator + zero)
 
 
-def _cast(value, like):
-    return value if not hasattr(value, "shape") else backends.of(like).narrow(value, like)
+def log_gaussian_ratio(a, b, centre, marginal, grid: Grid):
+    """``ln p(b) - ln p(a)`` of ``N(centre, marginal)``, one float64 a sample.
+
+    Summed over the modes of the basis, and over the channels that ``centre`` has.
+    """
+    backend = backends.of(a)
+    a, b = backend.float64(a), backend.float64(b)
+    weights = backend.constant(grid.basis.weights * grid.basis.retained, backend.real(b))
+    products = backend.real_product(b - a, a + b - 2 * centre) * ratio(weights, marginal)
+    return -0.5 * products.sum(tuple(range(-max(grid.dim, centre.ndim), 0)))
+
+
+def _scalar(m, like):
+    """``m`` in the precision of ``like``: a number, or one value per sample."""
+    return backends.of(like).narrow(m, like) if hasattr(m, "shape") else m

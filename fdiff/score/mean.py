@@ -31,7 +31,16 @@ class Field:
         object.__setattr__(self, "values", values)
 
 
-Mean = float | Callable[..., np.ndarray] | Field
+@final
+@dataclass(frozen=True, eq=False)
+class Average:
+    """``sum_i weights_i mean_i``"""
+
+    means: tuple[Mean, ...]
+    weights: tuple[float, ...]
+
+
+Mean = float | Callable[..., np.ndarray] | Field | Average
 
 
 def mean_coefficients(mean: Mean, grid: Grid) -> np.ndarray:
@@ -46,6 +55,8 @@ def _mean_coefficients(mean: Mean, grid: Grid) -> np.ndarray:
     basis = grid.basis
     if isinstance(mean, Field):
         c = levels.resample(mean.grid.basis.forward(mean.values), mean.grid, grid)
+    elif isinstance(mean, Average):
+        c = sum(w * mean_coefficients(m, grid) for m, w in zip(mean.means, mean.weights))
     else:
         values = mean(*grid.coordinates()) if callable(mean) else float(mean)
         c = basis.forward(np.array(np.broadcast_to(np.asarray(values, float), grid.shape)))
