@@ -1,0 +1,48 @@
+"""Networks on functions, their training on several grids, and the scores that they become."""
+
+from fdiff.nn.checkpoint import copy_into, read_tensors, write_tensors
+from fdiff.nn.config import Config, DenoiserConfig, NetworkConfig, TrainingConfig
+from fdiff.nn.ema import ExponentialAverage
+from fdiff.nn.fno import FNO, TimeEmbedding
+from fdiff.nn.loss import PREDICTIONS, denoising_loss, from_x0, to_x0
+from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
+from fdiff.nn.run import Run, load_run, save_run, train
+from fdiff.nn.score import NetworkScore
+from fdiff.nn.spectral import FullMixing, RadialMixing, from_modes, to_modes
+from fdiff.nn.spectrum import ShellSpectrum, estimate_mean, estimate_spectrum
+from fdiff.nn.trainer import MultilevelTrainer, Progress, TrainingDiverged
+
+__all__ = [
+    "FNO",
+    "PREDICTIONS",
+    "Config",
+    "Denoiser",
+    "DenoiserConfig",
+    "ExponentialAverage",
+    "FullMixing",
+    "MultilevelTrainer",
+    "NetworkConfig",
+    "NetworkScore",
+    "PlainDenoiser",
+    "Progress",
+    "RadialMixing",
+    "Run",
+    "ShellSpectrum",
+    "TimeEmbedding",
+    "TrainingConfig",
+    "TrainingDiverged",
+    "WienerDenoiser",
+    "copy_into",
+    "denoising_loss",
+    "estimate_mean",
+    "estimate_spectrum",
+    "from_modes",
+    "from_x0",
+    "load_run",
+    "read_tensors",
+    "save_run",
+    "to_modes",
+    "to_x0",
+    "train",
+    "write_tensors",
+]

@@ -1,0 +1,162 @@
+"""``fdiff train``: a multilevel operator network from a dataset to a run directory."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fdiff.cli.output import print_json, say
+
+HELD_OUT = 256  # fields of the split "test" that the validation loss uses
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def train(
+        data: Annotated[Path, typer.Argument(help="HDF5 file, or a folder of MNIST images.")],
+        out: Annotated[Path, typer.Option(help="Run directory.")],
+        config: Annotated[Path | None, typer.Option(help="train.toml; see the docs.")] = None,
+        field: Annotated[str | None, typer.Option(help="Names, comma-separated.")] = None,
+        time: Annotated[float | None, typer.Option(help="Time of the data.")] = None,
+        split: Annotated[str, typer.Option(help="Part of the data to train on.")] = "train",
+        levels: Annotated[str | None, typer.Option(help="Coarse to fine, e.g. 32,64.")] = None,
+        seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,
+        device: Annotated[str | None, typer.Option(help="cpu or cuda; cpu by default.")] = None,
+        resume: Annotated[bool, typer.Option("--resume", help="Continue a run.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
+    ) -> None:
+        """Train a score network coarse to fine, with preconditioning by the linear denoiser.
+
+        The same command with --resume continues an interrupted run bit for bit.
+        """
+        names = None if field is None else field.split(",")
+        changes: dict[str, Any] = {}
+        if levels is not None:
+            changes["levels"] = _numbers(levels)
+        if seed is not None:
+            changes["seed"] = seed
+        done = train_from_file(
+            data, out, _config(config), changes, names, time, split, device, resume
+        )
+        if as_json:
+            print_json(done)
+
+
+def train_from_file(
+    data: Path,
+    out: Path,
+    config: dict[str, Any] | None = None,
+    changes: dict[str, Any] | None = None,
+    field: list[str] | None = None,
+    time: float | None = None,
+    split: str = "train",
+    device: str | None = None,
+    resume: bool = False,
+    held_out: Path | None = None,
+) -> dict[str, Any]:
+    """Reads, trains, reports. ``config``: tables as in train.toml; ``changes``: keys of its
+    table "training" that win over it. Validation uses ``held_out``, or the split "test" of
+    ``data`` where that is not trained on."""
+    from fdiff import dataset, nn
+
+    with dataset.open(data) as file:
+        grid, names = file.grid, field or [file.field_names[0]]
+        time = _time(file, time)
+        one = names[0] if len(names) == 1 else names
+        fields = file.fields(one, time, split)
+        identities = list(file.identities(split))
+        validation = None
+        if held_out is None and split == "train":
+            validation = file.fields(one, time, "test")[:HELD_OUT]
+    if held_out is not None:
+        with dataset.open(held_out) as file:
+            validation = file.fields(one, time)[:HELD_OUT]
+    settings = _settings(config or {}, changes or {}, tuple(grid.shape))
+    training_data = {"file": data.name, "split": split, "identities": identities}
+    with TrainingBar() as update:
+        run = nn.train(
+            fields, grid, settings, out, validation=validation, names=names, time=time,
+            training_data=training_data, resume=resume, device=device, progress=update,
+        )  # fmt: skip
+    losses = nn.run.last_validation(out)
+    say(
+        f"{out}: trained on {len(fields)} fields; validation loss in units of the linear model's: "
+        + (", ".join(f"{k} {v:.3f}" for k, v in losses.items()) or "no held-out fields")
+    )
+    return {"out": str(out), "validation": losses, "identity": run.identity}
+
+
+def _config(path: Path | None) -> dict[str, Any]:
+    """The tables of ``train.toml``."""
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is no TOML file: {error}") from error
+
+
+def _settings(config: dict[str, Any], changes: dict[str, Any], shape: tuple[int, ...]):
+    """The configuration; ``--levels`` alone spreads the default work over the levels."""
+    from fdiff import nn
+
+    training = {**config.get("training", {}), **changes}
+    levels = training.get("levels")
+    if levels is not None and "steps" not in training:
+        training["steps"] = nn.config.default_steps(levels)
+    if levels is not None and "batch_size" not in training:
+        training["batch_size"] = [nn.TrainingConfig().batch_size[0]] * len(levels)
+    return nn.Config.from_dict({**config, "training": training})
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--levels takes whole numbers such as 32,64; got {text!r}") from None
+
+
+def _time(file, time: float | None) -> float:
+    """The stored time nearest to the one asked for; the only one by default."""
+    if time is None and len(file.times) > 1:
+        raise ValueError(
+            f"{file.path} holds {len(file.times)} times from {file.times[0]:g} to "
+            f"{file.times[-1]:g}: choose one with --time"
+        )
+    return float(file.times[0]) if time is None else time
+
+
+class TrainingBar:
+    """A bar with loss, speed and remaining time on standard error; plain lines elsewhere."""
+
+    def __enter__(self):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        console = Console(stderr=True)
+        self.live = console.is_terminal
+        columns = (
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self.bar = Progress(*columns, console=console, disable=not self.live)
+        self.bar.__enter__()
+        self.task = self.bar.add_task("training", note="")
+        self.loss = None
+        return self.update
+
+    def __exit__(self, *exception):
+        self.bar.__exit__(*exception)
+
+    def update(self, p) -> None:
+        self.loss = p.loss if self.loss is None else 0.98 * self.loss + 0.02 * p.loss
+        level = "×".join(map(str, p.level))
+        note = f"{level}  loss {self.loss:.3f}  {p.speed:.1f} steps/s  {p.remaining:.0f} s left"
+        self.bar.update(self.task, completed=p.step, total=p.total, note=note)
+        if not self.live and p.step % max(1, p.total // 10) == 0:
+            say(f"step {p.step}/{p.total}  {note}")

@@ -1,0 +1,132 @@
+"""Files of a run directory: JSON, safetensors and TOML, each complete or absent; no pickles."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+import fdiff
+from fdiff.grid import Grid
+from fdiff.nn.spectrum import ShellSpectrum
+from fdiff.score.mean import Field
+
+# What `run.json` may hold by the name of its class: plain numbers, no code.
+KINDS = {
+    kind.__name__: kind
+    for kind in (
+        fdiff.BesselCovariance,
+        fdiff.MaternCovariance,
+        fdiff.SquaredExponentialCovariance,
+        fdiff.LinearSchedule,
+        fdiff.ConstantSchedule,
+        fdiff.CosineSchedule,
+        ShellSpectrum,
+    )
+}
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write to a temporary name, flush to disk, rename."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_bytes(path, json.dumps(value, indent=1, allow_nan=False).encode())
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): train again, or restore the file"
+        ) from error
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    from safetensors.torch import save
+
+    write_bytes(path, save({k: t.detach().cpu().contiguous() for k, t in tensors.items()}))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ValueError(f"{path.parent} has no {path.name}: it is no whole run directory")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is truncated or damaged ({error}): train again") from error
+
+
+def copy_into(module, tensors: dict[str, Tensor], source: str) -> None:
+    """Load weights into a network.
+
+    Raises:
+        ValueError: weights of another network, naming the first that differs.
+    """
+    own = dict(module.named_parameters())
+    missing, extra = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
+    if missing or extra:
+        example = f"lacks {missing[0]}" if missing else f"has {extra[0]} besides"
+        raise ValueError(f"{source} belongs to another network: it {example}")
+    for name, parameter in own.items():
+        if parameter.shape != tensors[name].shape:
+            raise ValueError(
+                f"{source} belongs to a network of another shape: {name} is "
+                f"{tuple(tensors[name].shape)}, here {tuple(parameter.shape)}; build it with the "
+                "run's own configuration"
+            )
+    for name, parameter in own.items():
+        parameter.data.copy_(tensors[name])
+
+
+def to_json(value) -> Any:
+    """A covariance, schedule, mean or grid as JSON values."""
+    if isinstance(value, Grid):
+        return dataclasses.asdict(value)
+    if isinstance(value, Field):
+        if np.ptp(value.values) == 0:
+            return float(value.values.flat[0])
+        return {"values": value.values.tolist(), "grid": to_json(value.grid)}
+    if isinstance(value, int | float):
+        return float(value)
+    name = type(value).__name__
+    if name not in KINDS:
+        raise ValueError(f"a run cannot record {name}; it records {', '.join(KINDS)}")
+    return {"type": name, **dataclasses.asdict(value)}
+
+
+def grid_from_json(value: dict[str, Any]) -> Grid:
+    return Grid(*(tuple(value[name]) for name in ("shape", "lengths", "boundary", "origin")))
+
+
+def mean_from_json(value) -> float | Field:
+    if isinstance(value, dict):
+        return Field(np.array(value["values"]), grid_from_json(value["grid"]))
+    return float(value)
+
+
+def object_from_json(value: dict[str, Any]):
+    """A covariance or schedule."""
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    name = arguments.pop("type")
+    if name not in KINDS:
+        raise ValueError(f"run.json names {name!r}, which this version does not know")
+    return KINDS[name](**arguments)

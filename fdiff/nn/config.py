@@ -1,0 +1,202 @@
+"""The choices of a training run, as they stand in ``train.toml``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fdiff.covariance import BesselCovariance, CovarianceOperator
+from fdiff.grid import Grid
+from fdiff.nn.fno import FNO
+from fdiff.nn.loss import PREDICTIONS
+from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
+
+SYMMETRIES = ("reflections", "transpositions", "translations")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Arguments of `FNO`."""
+
+    hidden_channels: int = 32
+    n_layers: int = 4
+    n_modes: int | tuple[int, ...] = 32
+    mixing: str = "radial"
+    coordinates: bool = False
+    oversampling: int = 1
+
+    def build(self, box: Grid, in_channels: int, out_channels: int, seed: int = 0) -> FNO:
+        return FNO(box, in_channels, out_channels, seed=seed, **dataclasses.asdict(self))
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """The noise ``Q = scale (shift - Laplacian)^-power`` and what surrounds the network."""
+
+    prediction: str = "x0"
+    wiener: bool = True  # around the linear denoiser; then the prediction is "x0"
+    reach: float = 50.0  # see `WienerDenoiser`
+    noise_shift: float = 60.0  # in units of 1 / (longest side)^2
+    noise_power: float = 1.75
+
+    def __post_init__(self) -> None:
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(f"prediction must be one of {PREDICTIONS}, got {self.prediction!r}")
+        if self.wiener and self.prediction != "x0":
+            raise ValueError(
+                f'wiener = true goes with prediction = "x0", got {self.prediction!r}: set '
+                "wiener = false for a plain prediction"
+            )
+
+    def noise(self, grid: Grid, covariance: CovarianceOperator) -> BesselCovariance:
+        """The noise covariance with the data's trace."""
+        shift = self.noise_shift / max(grid.lengths) ** 2
+        unit = BesselCovariance(1.0, shift, self.noise_power)
+        if not unit.is_trace_class(grid.dim):
+            raise ValueError(
+                f"noise_power must exceed dim / 2 = {grid.dim / 2:g}, got {self.noise_power}"
+            )
+        data = covariance.trace(grid) + covariance.tail_trace(grid)
+        total = unit.trace(grid) + unit.tail_trace(grid)
+        return BesselCovariance(data / total, shift, self.noise_power)
+
+    def network_channels(self, channels: int) -> int:
+        """Input channels of the network for data of ``channels`` fields."""
+        return 2 * channels if self.wiener else channels
+
+    def build(self, network, noise, mean, covariance, grid: Grid) -> Denoiser:
+        if self.wiener:
+            return WienerDenoiser(network, noise, mean, covariance, grid, self.reach)
+        return PlainDenoiser(network, noise, mean, covariance, grid, self.prediction)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Levels from coarse to fine, the optimiser, and the randomness."""
+
+    levels: tuple[int, ...] = (32, 64)  # nodes per axis (of the longest axis' count in the data)
+    steps: tuple[int, ...] = (3200, 400)  # one number a level
+    batch_size: tuple[int, ...] = (32, 32)
+    learning_rate: float = 4e-3
+    warmup: int = 50  # steps of linear increase
+    decay: str = "cosine"  # or "constant"
+    clip: float = 1.0  # of the gradient's norm
+    average: float = 0.995  # of the weights
+    weight_decay: float = 0.0
+    shell_weight: float = 0.2  # share of the loss that sees every shell alike, see `denoising_loss`
+    symmetries: tuple[str, ...] = ()  # of the data's law, used to augment it
+    half_log_snr: tuple[float, float] = (-5.0, 4.6)  # lambda is uniform between
+    seed: int = 0
+    validate_every: int = 500  # steps
+    save_every: int = 500
+    compile: bool = False
+    bf16: bool = False  # on CUDA only
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size"):
+            value = getattr(self, name)
+            if len(value) != len(self.levels):
+                raise ValueError(
+                    f"{name} needs one number for each of the levels {self.levels}, got {value}"
+                )
+            if min(value, default=0) < 1:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if not self.learning_rate > 0 or not self.clip > 0:
+            raise ValueError("learning_rate and clip must be positive")
+        if self.decay not in ("cosine", "constant"):
+            raise ValueError(f'decay must be "cosine" or "constant", got {self.decay!r}')
+        unknown = set(self.symmetries) - set(SYMMETRIES)
+        if unknown:
+            raise ValueError(f"symmetries must be among {SYMMETRIES}, got {sorted(unknown)}")
+        low, high = self.half_log_snr
+        if not low < high:
+            raise ValueError(f"half_log_snr needs an increasing pair, got {self.half_log_snr}")
+
+
+def default_steps(levels: Sequence[int], dim: int = 2) -> list[int]:
+    """Steps a level: 70 % of the work of the default run on the levels but the last, split evenly.
+
+    A single level gets all of it; the work of a step is its number of nodes.
+    """
+    default = TrainingConfig()
+    work = sum(s * n**dim for s, n in zip(default.steps, default.levels))
+    shares = [1.0] if len(levels) == 1 else [0.7 / (len(levels) - 1)] * (len(levels) - 1) + [0.3]
+    return [max(1, round(share * work / n**dim)) for share, n in zip(shares, levels)]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that `fdiff.nn.train` needs beside the data."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as TOML and JSON take them."""
+        return _plain(dataclasses.asdict(self))
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Config:
+        """The inverse of `as_dict`; missing keys take their defaults.
+
+        Raises:
+            ValueError: an unknown table or key, or a value of the wrong type.
+        """
+        parts = {"network": NetworkConfig, "denoiser": DenoiserConfig, "training": TrainingConfig}
+        _check_keys("table", values, parts)
+        return Config(**{name: _part(parts[name], name, table) for name, table in values.items()})
+
+    def replace(self, **changes: Any) -> Config:
+        """A copy; keys as ``training__seed=1`` or ``network__n_modes=20``."""
+        out = self
+        for key, value in changes.items():
+            part, name = key.split("__")
+            new = dataclasses.replace(getattr(out, part), **{name: value})
+            out = dataclasses.replace(out, **{part: new})
+        return out
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _part(kind, table_name: str, table: dict[str, Any]):
+    if not isinstance(table, dict):
+        raise ValueError(f"[{table_name}] must be a table of keys, got {table!r}")
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    _check_keys(f"key of [{table_name}]", table, fields)
+    default = kind()
+    values = {}
+    for name, value in table.items():
+        values[name] = _typed(f"{table_name}.{name}", value, getattr(default, name))
+    return kind(**values)
+
+
+def _typed(name: str, value, default):
+    if name == "network.n_modes":
+        value = tuple(value) if isinstance(value, list) else value
+        whole = [value] if isinstance(value, int) else value
+        if isinstance(whole, str) or not all(type(v) is int for v in whole):
+            raise ValueError(f"{name} must be a whole number or a list of them, got {value!r}")
+        return value
+    if isinstance(default, tuple):
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{name} must be a list, got {value!r}")
+        example = default[0] if default else ""
+        return tuple(_typed(name, item, example) for item in value)
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(default):
+        raise ValueError(f"{name} must be of type {type(default).__name__}, got {value!r}")
+    return value
+
+
+def _check_keys(what: str, got, known) -> None:
+    unknown = sorted(set(got) - set(known))
+    if unknown:
+        raise ValueError(f"unknown {what}: {unknown[0]!r}; known are {', '.join(known)}")

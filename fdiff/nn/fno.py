@@ -1,0 +1,190 @@
+"""Neural operator with spectral layers in the box's own basis: one network, every resolution."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from fdiff.grid import Grid
+from fdiff.nn.spectral import (
+    FullMixing,
+    RadialMixing,
+    check_modes,
+    from_modes,
+    to_modes,
+)
+
+MIXINGS = {"radial": RadialMixing, "full": FullMixing}
+
+
+class TimeEmbedding(nn.Module):
+    """Features of a number per sample (a time, or a half log signal-to-noise ratio)."""
+
+    rates: Tensor
+
+    def __init__(self, width: int, scale: float = 5.0):
+        super().__init__()
+        self.scale = scale  # the range of the number: |t| / scale is about one
+        rates = math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0])
+        self.register_buffer("rates", rates, persistent=False)
+        self.layers = nn.Sequential(
+            nn.Linear(1 + 2 * len(rates), width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+
+    def forward(self, t: Tensor) -> Tensor:
+        t = t[:, None] / self.scale
+        angle = t * self.rates
+        return self.layers(torch.cat([t, torch.sin(angle), torch.cos(angle)], 1))
+
+
+class SpectralBlock(nn.Module):
+    """``x + act((1 + a(t)) (K x + W x) + b(t))``: K spectral, W pointwise; channels last.
+
+    ``oversampling`` evaluates the activation on a grid that many times finer, which removes the
+    aliasing of polynomial activations up to that degree; modes beyond the grid are dropped.
+    """
+
+    def __init__(self, box: Grid, channels: int, mixing: nn.Module, embedding: int, oversampling=1):
+        super().__init__()
+        self.box, self.mixing, self.oversampling = box, mixing, oversampling
+        self.pointwise = nn.Linear(channels, channels)
+        self.modulation = nn.Linear(embedding, 2 * channels)
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        grid = self.box.with_shape(tuple(x.shape[1:-1]))
+        n_modes = self.mixing.n_modes
+        h = from_modes(self.mixing(to_modes(x, grid, n_modes)), grid, n_modes)
+        lead = (x.shape[0],) + (1,) * grid.dim
+        scale, shift = self.modulation(embedded).reshape(*lead, -1).chunk(2, -1)
+        h = torch.addcmul(shift, h + self.pointwise(x), 1 + scale)
+        return x + self._activate(h, grid)
+
+    def _activate(self, h: Tensor, grid: Grid) -> Tensor:
+        if self.oversampling == 1:
+            return nn.functional.silu(h)
+        fine = grid.refine(self.oversampling)
+        h = nn.functional.silu(from_modes(to_modes(h, grid, grid.shape), fine, grid.shape))
+        return from_modes(to_modes(h, fine, grid.shape), grid, grid.shape)
+
+
+@final
+class FNO(nn.Module):
+    """Fourier neural operator on the functions of a box: ``model(x, t, condition=None)``.
+
+    ``x``: ``(batch, in_channels, *shape)`` on any grid of the box that has the network's modes;
+    ``t``: ``(batch,)``; ``condition``: ``(batch, condition_channels)`` parameters. Gives
+    ``(batch, out_channels, *shape)``, zero before training.
+
+    Args:
+        box: any grid on the box; its lengths and boundary count, its shape does not.
+        n_modes: per axis (or one number), the modes that a grid of that many nodes retains.
+        mixing: ``"radial"``, weights shared along ``|k|`` (isotropic), or ``"full"``, one matrix
+            a mode.
+        coordinates: give the network ``cos(pi x / L)`` (or ``cos, sin (2 pi x / L)`` on a
+            periodic axis): needed where the data's law changes over the box otherwise than by
+            its boundary.
+        oversampling: grid refinement of the activations, see `SpectralBlock`.
+        seed: of the initial weights.
+    """
+
+    def __init__(
+        self,
+        box: Grid,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        *,
+        hidden_channels: int = 32,
+        n_layers: int = 4,
+        n_modes: int | tuple[int, ...] = 32,
+        mixing: str = "radial",
+        coordinates: bool = False,
+        condition_channels: int = 0,
+        oversampling: int = 1,
+        seed: int = 0,
+    ):
+        super().__init__()
+        if mixing not in MIXINGS:
+            raise ValueError(f"mixing must be one of {sorted(MIXINGS)}, got {mixing!r}")
+        modes = (n_modes,) * box.dim if isinstance(n_modes, int) else tuple(n_modes)
+        if len(modes) != box.dim or min(modes) < 1:
+            raise ValueError(f"n_modes needs {box.dim} positive numbers, got {n_modes}")
+        self.box, self.n_modes = box, modes
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.coordinates, self.condition_channels = coordinates, condition_channels
+        width = hidden_channels
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            features = len(_axis_features(box)) if coordinates else 0
+            self.lift = nn.Linear(in_channels + features, width)
+            self.embedding = TimeEmbedding(width)
+            self.condition = nn.Linear(condition_channels, width) if condition_channels else None
+            self.blocks = nn.ModuleList(
+                SpectralBlock(
+                    box, width, MIXINGS[mixing](box, width, width, modes), width, oversampling
+                )
+                for _ in range(n_layers)
+            )
+            self.project = nn.Sequential(
+                nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, out_channels)
+            )
+        # Zero output at the start: a preconditioned denoiser then begins as the linear one.
+        nn.init.zeros_(self.project[-1].weight)
+        nn.init.zeros_(self.project[-1].bias)
+
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        grid = self._grid_of(x)
+        h = x.movedim(1, -1)
+        if self.coordinates:
+            features = coordinate_features(grid, x.dtype, x.device)
+            h = torch.cat([h, features.expand(len(x), *features.shape)], -1)
+        embedded = self.embedding(t.to(x.dtype))
+        if self.condition is not None:
+            if condition is None or condition.shape != (len(x), self.condition_channels):
+                got = None if condition is None else tuple(condition.shape)
+                raise ValueError(
+                    f"condition must have shape {(len(x), self.condition_channels)}, got {got}"
+                )
+            embedded = embedded + self.condition(condition)
+        h = self.lift(h)
+        for block in self.blocks:
+            h = block(h, embedded)
+        return self.project(h).movedim(-1, 1)
+
+    def _grid_of(self, x: Tensor) -> Grid:
+        if x.ndim != 2 + self.box.dim or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"expected (batch, {self.in_channels}, {self.box.dim} axes of nodes), got shape "
+                f"{tuple(x.shape)}"
+            )
+        grid = self.box.with_shape(tuple(x.shape[2:]))
+        check_modes(grid, self.n_modes)
+        return grid
+
+
+def _axis_features(box: Grid) -> list[tuple[int, str]]:
+    """(axis, function) of every coordinate feature."""
+    return [
+        (axis, name)
+        for axis, kind in enumerate(box.boundary)
+        for name in (("cos", "sin") if kind == "periodic" else ("cos",))
+    ]
+
+
+def coordinate_features(grid: Grid, dtype, device) -> Tensor:
+    """Smooth functions that tell the nodes apart and respect the boundary: ``(*shape, features)``.
+
+    ``cos(pi x / L)`` is even at both walls; on a periodic axis ``cos`` and ``sin`` of
+    ``2 pi x / L``.
+    """
+    columns = []
+    for axis, name in _axis_features(grid):
+        turn = 2.0 if grid.boundary[axis] == "periodic" else 1.0
+        place = torch.as_tensor(grid.points(axis) - grid.origin[axis], dtype=dtype, device=device)
+        angle = turn * math.pi * place / grid.lengths[axis]
+        line = torch.cos(angle) if name == "cos" else torch.sin(angle)
+        line = line.reshape([-1 if i == axis else 1 for i in range(grid.dim)])
+        columns.append(line.expand(grid.shape))
+    return torch.stack(columns, -1)

@@ -1,0 +1,217 @@
+"""Denoisers around a network: the linear (Wiener) one plus a correction, or a plain prediction.
+
+Both work on coefficients in the grid's basis and are called with ``lambda = ln(m / s)``, one value
+a sample. ``m^2 + s^2 = 1`` for every process here, so ``lambda`` fixes both.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fdiff import backends
+from fdiff.covariance import CovarianceOperator
+from fdiff.grid import Grid
+from fdiff.nn.loss import PREDICTIONS, mean_and_std, to_x0
+from fdiff.score.mean import mean_coefficients
+
+# Half log signal-to-noise ratios at which the posterior's trace is tabulated.
+TABLE = np.arange(-16.0, 16.01, 0.05)
+
+
+def scales(half_log_snr: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """``(m, s)`` shaped to broadcast over ``(batch, channels, *modes)``."""
+    shape = (-1,) + (1,) * (1 + dim)
+    m, s = mean_and_std(half_log_snr)
+    return m.reshape(shape), s.reshape(shape)
+
+
+class Denoiser(nn.Module):
+    """``E[X_0 | X_t]`` by a network; a subclass says what the network sees and what it predicts.
+
+    ``network(x, lambda, condition=None)`` is any module that maps ``(batch, channels, *shape)`` to
+    the same shape. ``mean`` and ``covariance`` are the data's, as `fdiff.GaussianScore` takes them;
+    ``noise`` is the process's ``Q``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        noise: CovarianceOperator,
+        mean,
+        covariance: CovarianceOperator,
+        grid: Grid,
+    ):
+        super().__init__()
+        self.network = network
+        self.noise, self.mean, self.covariance = noise, mean, covariance
+        self.grid = grid  # the finest one in training; numbers that no grid may change use it
+        if not noise.is_trace_class(grid.dim):
+            raise ValueError(
+                f"{noise!r} is not trace class in {grid.dim}D, so that the network's input has no "
+                "scale that all grids share; use e.g. BesselCovariance with power > dim / 2"
+            )
+        volume = grid.volume
+        self.noise_variance = (noise.trace(grid) + noise.tail_trace(grid)) / volume
+        self.data_variance = (covariance.trace(grid) + covariance.tail_trace(grid)) / volume
+        self._posterior = _posterior_table(noise, covariance, grid)
+
+    def posterior_trace(self, half_log_snr: Tensor) -> Tensor:
+        """``R^2 = sum_k p_k^2``, ``p_k^2 = c s^2 q / Sigma``: the linear model's expected loss.
+
+        The same number on every grid; shaped to broadcast over coefficients.
+        """
+        place = (half_log_snr.clamp(TABLE[0], TABLE[-1]) - TABLE[0]) / (TABLE[1] - TABLE[0])
+        low = place.floor().clamp(max=len(TABLE) - 2).long()
+        table = backends.of(place).constant(self._posterior, place)
+        value = torch.lerp(table[low], table[low + 1], place - low)
+        return value.exp().reshape((-1,) + (1,) * (1 + self.grid.dim))
+
+    def posterior_variance(self, half_log_snr: Tensor, like: Tensor, grid: Grid) -> Tensor:
+        """``p_k^2 = c s^2 q / Sigma`` per mode."""
+        data, noise = self._spectra(grid, like)
+        m, s = scales(half_log_snr, grid.dim)
+        return s * s * data * noise / _positive(m * m * data + s * s * noise)
+
+    def wiener(self, half_log_snr: Tensor, c: Tensor, grid: Grid) -> Tensor:
+        """The best linear denoiser ``K c`` of centred coefficients, ``K = m c / Sigma``."""
+        data, noise = self._spectra(grid, c)
+        m, s = scales(half_log_snr, grid.dim)
+        return m * data / _positive(m * m * data + s * s * noise) * c
+
+    def denoise_coefficients(
+        self, half_log_snr: Tensor, c: Tensor, grid: Grid, condition: Tensor | None = None
+    ) -> Tensor:
+        """``E[X_0 | X_t]`` from ``c``: ``(batch, channels, *basis.shape)``."""
+        mu = _mean_tensor(self.mean, grid, c.dtype, c.device)
+        m, _ = scales(half_log_snr, grid.dim)
+        return mu + self.denoise_centred(half_log_snr, c - m * mu, grid, condition)
+
+    def denoise_centred(self, half_log_snr, c, grid, condition=None) -> Tensor:
+        """`denoise_coefficients` for data of mean zero."""
+        raise NotImplementedError
+
+    def loss_weight(self, half_log_snr: Tensor) -> Tensor:
+        """Weight of ``||D - x_0||_H^2`` in training; the linear model's loss is then about one."""
+        return 1.0 / self.posterior_trace(half_log_snr)
+
+    def forward(self, x: Tensor, half_log_snr: Tensor, condition: Tensor | None = None) -> Tensor:
+        """`denoise_coefficients` from nodes to nodes, ``(batch, channels, *shape)``."""
+        grid = self.grid.with_shape(tuple(x.shape[2:]))
+        c = grid.basis.project(grid.basis.forward(x))
+        return grid.basis.inverse(self.denoise_coefficients(half_log_snr, c, grid, condition))
+
+    def _spectra(self, grid: Grid, like: Tensor) -> tuple[Tensor, Tensor]:
+        real = backends.of(like).real_dtype(like)
+        return tuple(
+            _eigenvalue_tensor(q, grid, real, like.device) for q in (self.covariance, self.noise)
+        )
+
+    def _input_scale(self, m: Tensor, s: Tensor) -> Tensor:
+        """``sigma(t)``: the pointwise standard deviation of ``X_t``."""
+        return torch.sqrt(m * m * self.data_variance + s * s * self.noise_variance)
+
+
+@final
+class WienerDenoiser(Denoiser):
+    """``D = W + T^-1[w_k T F(x / sigma, W / sigma_0, lambda)]``, ``W`` the Wiener denoiser.
+
+    ``w_k = R min(1, reach p_k / R)`` (per unit volume): flat over the modes that carry the
+    posterior's variance, falling with the posterior's standard deviation ``p_k`` beyond, so that
+    the correction of a mode is bounded by ``reach`` times what is unknown of it, on every grid.
+    ``F`` has ``2 channels`` inputs and ``channels`` outputs. With ``F = 0`` this is the exact
+    denoiser of Gaussian data.
+    """
+
+    def __init__(self, network, noise, mean, covariance, grid, reach: float = 50.0):
+        super().__init__(network, noise, mean, covariance, grid)
+        if not reach > 0:
+            raise ValueError(f"reach must be positive, got {reach}")
+        self.reach = reach
+
+    def denoise_centred(self, half_log_snr, c, grid, condition=None) -> Tensor:
+        data, noise = self._spectra(grid, c)
+        m, s = scales(half_log_snr, grid.dim)
+        marginal = _positive(m * m * data + s * s * noise)
+        wiener = m * data / marginal * c
+        posterior = s * torch.sqrt(data * noise / marginal)
+        total = self.posterior_trace(half_log_snr).sqrt()
+        weight = torch.minimum(total, self.reach * posterior) / math.sqrt(grid.volume)
+        inputs = torch.cat([c / self._input_scale(m, s), wiener / math.sqrt(self.data_variance)], 1)
+        correction = self.network(grid.basis.inverse(inputs), half_log_snr, condition)
+        return wiener + weight * grid.basis.forward(correction)
+
+
+@final
+class PlainDenoiser(Denoiser):
+    """The network predicts ``prediction`` ("noise", "x0" or "velocity") itself: the baseline.
+
+    Input ``x / sigma``, output in units of the predicted quantity's standard deviation.
+    """
+
+    def __init__(self, network, noise, mean, covariance, grid, prediction: str = "noise"):
+        super().__init__(network, noise, mean, covariance, grid)
+        if prediction not in PREDICTIONS or prediction == "score":
+            raise ValueError(f'prediction must be "noise", "x0" or "velocity", got {prediction!r}')
+        self.prediction = prediction
+
+    def denoise_centred(self, half_log_snr, c, grid, condition=None) -> Tensor:
+        m, s = scales(half_log_snr, grid.dim)
+        inputs = grid.basis.inverse(c / self._input_scale(m, s))
+        output = grid.basis.forward(self.network(inputs, half_log_snr, condition))
+        value = self._unit(m, s) * grid.basis.project(output)
+        return to_x0(self.prediction, value, c, m, s)
+
+    def loss_weight(self, half_log_snr: Tensor) -> Tensor:
+        """``||prediction - target||_H^2`` in units of the target's variance, as is usual."""
+        m, s = scales(half_log_snr, self.grid.dim)
+        slope = {"noise": m / s, "x0": 1.0, "velocity": 1.0 / s}[self.prediction]
+        return (slope / self._unit(m, s)) ** 2 / self.grid.volume
+
+    def _unit(self, m: Tensor, s: Tensor) -> Tensor:
+        """The pointwise standard deviation of what is predicted."""
+        data, noise = self.data_variance * torch.ones_like(m), self.noise_variance
+        variance = {"noise": noise + 0 * data, "x0": data, "velocity": m * m * noise + s * s * data}
+        return torch.sqrt(variance[self.prediction])
+
+
+def _positive(variance: Tensor) -> Tensor:
+    """The variance with zeros (modes that are neither data nor noise) replaced by one."""
+    return torch.where(variance > 0, variance, torch.ones_like(variance))
+
+
+@lru_cache(maxsize=64)
+def _eigenvalue_tensor(operator: CovarianceOperator, grid: Grid, dtype, device) -> Tensor:
+    return torch.tensor(operator.eigenvalues(grid), dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=64)
+def _mean_tensor(mean, grid: Grid, dtype, device) -> Tensor:
+    return torch.tensor(mean_coefficients(mean, grid), dtype=dtype, device=device)
+
+
+def _posterior_table(noise: CovarianceOperator, covariance: CovarianceOperator, grid: Grid):
+    """``ln sum_k c s^2 q / Sigma`` at the entries of `TABLE`, over a grid twice as fine."""
+    fine = grid.refine(2)
+    # Modes of equal eigenvalues are summed once: few distinct ones remain of a cube of modes.
+    pairs = np.stack([covariance.eigenvalues(fine), noise.eigenvalues(fine)], -1).reshape(-1, 2)
+    kept = fine.basis.retained.ravel()
+    (unique, place) = np.unique(pairs[kept], axis=0, return_inverse=True)
+    count = np.bincount(place.ravel(), fine.basis.weights.ravel()[kept])
+    c, q = unique.T
+    table = np.empty(len(TABLE))
+    for i, value in enumerate(TABLE):
+        m2, s2 = 1 / (1 + math.exp(-2 * value)), 1 / (1 + math.exp(2 * value))
+        marginal = m2 * c + s2 * q
+        table[i] = (count * np.divide(c * s2 * q, marginal, out=0 * c, where=marginal > 0)).sum()
+    if not (table > 0).all():
+        raise ValueError(
+            "data and noise share no mode: nothing would be learned; give the noise a spectrum "
+            "that covers the data's"
+        )
+    return np.log(table)

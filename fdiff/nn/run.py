@@ -1,0 +1,301 @@
+"""A training run: from fields to a directory, and from the directory to a score."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+
+from fdiff import levels
+from fdiff.grid import Grid
+from fdiff.nn import checkpoint as files
+from fdiff.nn.config import Config
+from fdiff.nn.precondition import Denoiser
+from fdiff.nn.score import NetworkScore
+from fdiff.nn.spectrum import estimate_mean, estimate_spectrum
+from fdiff.nn.trainer import MultilevelTrainer, Progress, TrainingDiverged, level_grids
+from fdiff.process import ForwardProcess
+from fdiff.schedule import LinearSchedule
+
+FORMAT = 1  # of run.json
+SAMPLING_BATCH_NODES = 2**19  # nodes of one network call: bounds the memory
+
+
+@final
+@dataclass(frozen=True)
+class Run:
+    """A trained network with all that sampling needs."""
+
+    denoiser: Denoiser
+    process: ForwardProcess
+    grid: Grid  # the finest that was trained on
+    config: Config
+    fields: tuple[str, ...]  # names of the channels
+    time: float  # of the data
+    training_data: dict[str, Any]  # provenance of the fields that were trained on
+    identity: str  # digest of the weights
+    device: torch.device
+
+    @cached_property
+    def score(self) -> NetworkScore:
+        batch = max(1, SAMPLING_BATCH_NODES // (4 * self.grid.size))
+        return NetworkScore(self.process, self.denoiser, batch=batch)
+
+
+def train(
+    fields: np.ndarray,
+    grid: Grid,
+    config: Config | None = None,
+    out: Path | str | None = None,
+    *,
+    validation: np.ndarray | None = None,
+    names: Sequence[str] = ("u",),
+    time: float = 0.0,
+    training_data: dict[str, Any] | None = None,
+    resume: bool = False,
+    device: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Run:
+    """Train on ``fields`` ``(samples, channels, *grid.shape)`` and leave the run in ``out``.
+
+    Mean and spectrum are estimated on the finest level, whatever the resolution of the data.
+    ``resume`` continues an interrupted run of ``out``, bit for bit on the same machine.
+
+    Raises:
+        ValueError: data or a configuration that does not fit, see `MultilevelTrainer`; a directory
+            that holds another run.
+        TrainingDiverged: the loss is not finite; the batch is saved in ``out``.
+    """
+    config = Config() if config is None else config
+    fields = _with_channels(fields, grid)
+    if len(names) != fields.shape[1]:
+        names = [f"field{i}" for i in range(fields.shape[1])]
+    finest = max(level_grids(grid, config.training.levels), key=lambda g: g.size)
+    # Restricted once: what lies beyond the finest level must not enter mean or spectrum.
+    fields = _restricted(fields, grid, finest)
+    if validation is not None:
+        validation = _restricted(_with_channels(validation, grid), grid, finest)
+    directory = None if out is None else Path(out)
+    if directory is not None and resume and (directory / "state.json").is_file():
+        trainer, description = _resumed(directory, fields, finest, config, validation, device)
+    else:
+        if directory is not None:
+            _claim(directory)
+        trainer, description = _fresh(fields, finest, config, validation, device)
+    description |= {
+        "fields": list(names),
+        "time": float(time),
+        "training_data": training_data or {},
+    }
+    save = None if directory is None else lambda t: save_run(directory, t, description)
+    if save is not None and trainer.step == 0:
+        save(trainer)
+    try:
+        trainer.train(progress=progress, save=save)
+    except TrainingDiverged as error:
+        if directory is not None:
+            np.save(directory / "diverged_batch.npy", error.batch)
+        raise
+    return _run(description, trainer.average.module, trainer.device)
+
+
+def load_run(directory: Path | str, device: str | None = None) -> Run:
+    """The run of a directory that `train` left; ``device`` defaults to CUDA where there is one.
+
+    Raises:
+        FileNotFoundError: no such run.
+        ValueError: a damaged file, or weights of another network.
+    """
+    directory = Path(directory)
+    description = _description(directory)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    denoiser = _build(description)
+    tensors = files.read_tensors(directory / "model.safetensors")
+    files.copy_into(denoiser, tensors, str(directory / "model.safetensors"))
+    return _run(description, denoiser.to(where).eval().requires_grad_(False), where)
+
+
+def save_run(directory: Path, trainer: MultilevelTrainer, description: dict[str, Any]) -> None:
+    """All files of a run; `model.safetensors` (averaged weights) and `state.json` come last."""
+    directory.mkdir(parents=True, exist_ok=True)
+    state = trainer.state_dict()
+    files.write_json(directory / "run.json", description)
+    _write_config(directory, description["config"])
+    lines = [json.dumps(dataclasses.asdict(record)) for record in trainer.records]
+    files.write_bytes(directory / "metrics.jsonl", "".join(f"{x}\n" for x in lines).encode())
+    average = dict(trainer.average.module.named_parameters())
+    own = {k: t for k, t in state["tensors"].items() if not k.startswith("average.")}
+    files.write_tensors(directory / "optimizer.safetensors", own)
+    files.write_tensors(directory / "model.safetensors", average)
+    if _is_best(trainer):
+        files.write_tensors(directory / "best.safetensors", average)
+    files.write_json(directory / "state.json", state["numbers"])
+
+
+def last_validation(directory: Path | str) -> dict[str, float]:
+    """The last validation losses of a run by level; empty where nothing was held out."""
+    path = Path(directory) / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return json.loads(lines[-1])["validation"] if lines else {}
+
+
+def _is_best(trainer: MultilevelTrainer) -> bool:
+    """Whether the last record has the lowest validation loss on the finest level so far."""
+    losses = [list(r.validation.values())[-1] for r in trainer.records if r.validation]
+    current = bool(trainer.records) and trainer.records[-1].step == trainer.step
+    return current and bool(losses) and losses[-1] == min(losses)
+
+
+def _fresh(fields, grid: Grid, config: Config, validation, device):
+    # Checked before anything is estimated from them.
+    _check_fields(fields)
+    c = grid.basis.project(grid.basis.forward(np.asarray(fields, float)))
+    channels = c.shape[1]
+    mean = estimate_mean(c if channels > 1 else c[:, 0], grid)
+    centred = c - grid.basis.forward(mean.values)
+    covariance = estimate_spectrum(centred, grid)
+    description = {
+        "format": FORMAT,
+        "grid": files.to_json(grid),
+        "channels": channels,
+        "mean": files.to_json(mean),
+        "spectrum": files.to_json(covariance),
+        "noise": files.to_json(config.denoiser.noise(grid, covariance)),
+        "schedule": files.to_json(LinearSchedule()),
+        "config": config.as_dict(),
+    }
+    denoiser = _build(description)
+    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, device)
+    return trainer, description
+
+
+def _resumed(directory: Path, fields, grid: Grid, config: Config, validation, device):
+    description = _description(directory)
+    known = Config.from_dict(description["config"])
+    if known != config:
+        raise ValueError(
+            f"{directory} was trained with {_difference(known, config)}: resume with "
+            "the same configuration, or train into another directory"
+        )
+    if files.grid_from_json(description["grid"]) != grid:
+        raise ValueError(
+            f"{directory} was trained on {description['grid']}, but the data are on {grid}"
+        )
+    if fields.shape[1] != description["channels"]:
+        raise ValueError(
+            f"{directory} was trained on {description['channels']} channels, the data have "
+            f"{fields.shape[1]}"
+        )
+    denoiser = _build(description)
+    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, device)
+    tensors = files.read_tensors(directory / "optimizer.safetensors")
+    average = files.read_tensors(directory / "model.safetensors")
+    tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
+    numbers = files.read_json(directory / "state.json")
+    trainer.load_state_dict({"tensors": tensors, "numbers": numbers})
+    trainer.load_records(directory / "metrics.jsonl")
+    return trainer, description
+
+
+def _difference(known: Config, new: Config) -> str:
+    for part in dataclasses.fields(Config):
+        a, b = getattr(known, part.name), getattr(new, part.name)
+        for key in dataclasses.fields(a):
+            x, y = getattr(a, key.name), getattr(b, key.name)
+            if x != y:
+                return f"{part.name}.{key.name} = {x!r}, not {y!r}"
+    return "another configuration"
+
+
+def _claim(directory: Path) -> None:
+    if (directory / "state.json").is_file():
+        raise ValueError(
+            f"{directory} holds a run already: continue it with resume, or choose another directory"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+
+
+def _description(directory: Path) -> dict[str, Any]:
+    path = directory / "run.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{directory} is no run directory: it has no run.json")
+    description = files.read_json(path)
+    if description.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} has format {description.get('format')!r}, this version reads {FORMAT}"
+        )
+    return description
+
+
+def _build(description: dict[str, Any]) -> Denoiser:
+    """The untrained denoiser of a run."""
+    grid = files.grid_from_json(description["grid"])
+    config = Config.from_dict(description["config"])
+    channels = description["channels"]
+    inputs = config.denoiser.network_channels(channels)
+    network = config.network.build(grid, inputs, channels, seed=config.training.seed)
+    return config.denoiser.build(
+        network,
+        files.object_from_json(description["noise"]),
+        files.mean_from_json(description["mean"]),
+        files.object_from_json(description["spectrum"]),
+        grid,
+    )
+
+
+def _run(description: dict[str, Any], denoiser: Denoiser, device: torch.device) -> Run:
+    digest = hashlib.sha256()
+    for _, parameter in sorted(denoiser.named_parameters()):
+        digest.update(parameter.detach().cpu().numpy().tobytes())
+    return Run(
+        denoiser,
+        ForwardProcess(denoiser.noise, files.object_from_json(description["schedule"])),
+        files.grid_from_json(description["grid"]),
+        Config.from_dict(description["config"]),
+        tuple(description["fields"]),
+        description["time"],
+        description["training_data"],
+        digest.hexdigest()[:16],
+        device,
+    )
+
+
+def _write_config(directory: Path, config: dict[str, Any]) -> None:
+    try:
+        import tomli_w
+    except ModuleNotFoundError:
+        warnings.warn(
+            "config.toml is not written without tomli-w; run.json holds the same", stacklevel=3
+        )
+        return
+    files.write_bytes(directory / "config.toml", tomli_w.dumps(config).encode())
+
+
+def _with_channels(fields, grid: Grid) -> np.ndarray:
+    fields = np.asarray(fields)
+    return fields[:, None] if fields.ndim == grid.dim + 1 else fields
+
+
+def _check_fields(fields: np.ndarray) -> None:
+    from fdiff.nn.trainer import checked_fields
+
+    checked_fields(fields, "training")
+
+
+def _restricted(fields: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
+    if target == grid or len(fields) == 0 or fields.shape[2:] != grid.shape:
+        return fields
+    pieces = [
+        levels.restrict_field(np.asarray(fields[i : i + 256], float), grid, target)
+        for i in range(0, len(fields), 256)
+    ]
+    return np.concatenate(pieces).astype(np.float32)

@@ -1,0 +1,71 @@
+"""A trained network as a score, for every solver, grid and kind of array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fdiff.grid import Grid
+from fdiff.nn.precondition import Denoiser
+from fdiff.process import ForwardProcess
+from fdiff.score.base import Score
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class NetworkScore(Score):
+    """`Score` of a `Denoiser`; numpy or torch in, the same out; computed where the network lives.
+
+    The state keeps its own precision; the network computes in that of its weights. One call to the
+    network takes ``batch`` samples, which bounds the memory.
+    """
+
+    process: ForwardProcess
+    denoiser: Denoiser
+    condition: Tensor | None = None  # (condition_channels,), for all samples
+    batch: int = 64
+
+    def __post_init__(self) -> None:
+        if self.process.covariance != self.denoiser.noise:
+            raise ValueError(
+                f"the network was trained for the noise {self.denoiser.noise!r}, the process has "
+                f"{self.process.covariance!r}: use the process of the run"
+            )
+
+    @property
+    def reference(self):
+        return self.denoiser.mean, self.denoiser.covariance
+
+    @torch.no_grad()
+    def denoise_coefficients(self, t, c, grid: Grid):
+        weight = next(self.denoiser.parameters())
+        state = c if isinstance(c, Tensor) else torch.from_numpy(np.ascontiguousarray(c))
+        precision = weight.dtype.to_complex() if state.is_complex() else weight.dtype
+        # Networks see (samples, channels, *modes); fields of one channel may come without the axis.
+        lead = state.shape[: state.ndim - grid.dim]
+        flat = state.reshape(-1, self._channels(lead), *grid.basis.shape)
+        values = self.process.half_log_snr(t)
+        if not isinstance(values, Tensor):
+            values = torch.as_tensor(np.asarray(values))
+        values = values.to(weight.device, weight.dtype).expand(len(flat))
+        pieces = [
+            self._evaluate(part.to(weight.device, precision), value, grid)
+            for part, value in zip(flat.split(self.batch), values.split(self.batch))
+        ]
+        out = torch.cat(pieces).reshape(state.shape).to(state.device, state.dtype)
+        return out if isinstance(c, Tensor) else out.numpy()
+
+    def _evaluate(self, c: Tensor, half_log_snr: Tensor, grid: Grid) -> Tensor:
+        condition = self.condition
+        if condition is not None:
+            condition = condition.to(c.device, half_log_snr.dtype).expand(len(c), -1)
+        return self.denoiser.denoise_coefficients(half_log_snr, c, grid, condition)
+
+    def _channels(self, lead: tuple[int, ...]) -> int:
+        if len(lead) < 2:
+            return 1
+        return lead[1]

@@ -1,0 +1,162 @@
+"""Mean and covariance spectrum of data: by shells, with a tail beyond the data's grid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import final
+
+import numpy as np
+
+from fdiff.covariance import CovarianceOperator
+from fdiff.grid import Grid
+from fdiff.score.mean import Field
+
+# Beyond this many modes a tail's trace is summed along shells, not modes.
+TAIL_REFINEMENT = 4
+
+
+@final
+@dataclass(frozen=True)
+class ShellSpectrum(CovarianceOperator):
+    """``c_k`` as a function of the frequency ``kappa = sqrt(mu_k)``, log-linear between shells.
+
+    Beyond the last shell ``log c = intercept + slope kappa`` (``tail = "exponential"``, smooth
+    data) or ``intercept + slope log kappa`` (``"power"``, rough data), never above the last shell.
+    """
+
+    kappa: tuple[float, ...]  # increasing, in units of 1/length
+    values: tuple[float, ...]  # > 0, in units of u^2 length^dim
+    tail: str  # "exponential" or "power"
+    slope: float  # < 0
+    intercept: float
+
+    def __post_init__(self) -> None:
+        if len(self.kappa) != len(self.values) or len(self.kappa) < 2:
+            raise ValueError("a shell spectrum needs at least two shells, one value each")
+        if not all(0 < value < math.inf for value in self.values):
+            raise ValueError("a shell spectrum's values must be positive and finite")
+
+    def spectrum(self, grid: Grid) -> np.ndarray:
+        return self.at(np.sqrt(grid.basis.laplacian))
+
+    def at(self, kappa: np.ndarray) -> np.ndarray:
+        """``c`` at frequencies ``kappa``."""
+        inside = np.exp(np.interp(kappa, self.kappa, np.log(self.values)))
+        place = np.maximum(kappa, self.kappa[-1])
+        if self.tail == "power":
+            place = np.log(place)
+        return np.minimum(
+            inside,
+            np.where(kappa > self.kappa[-1], np.exp(self.intercept + self.slope * place), np.inf),
+        )
+
+    def tail_trace(self, grid: Grid) -> float:
+        """The modes of a grid `TAIL_REFINEMENT` times finer; a power law's integral beyond."""
+        return _tail_trace(self, grid)
+
+    def is_trace_class(self, dim: int) -> bool:
+        return self.tail == "exponential" or self.slope < -dim
+
+
+@lru_cache(maxsize=64)
+def _tail_trace(operator: ShellSpectrum, grid: Grid) -> float:
+    if not operator.is_trace_class(grid.dim):
+        return math.inf
+    fine = grid.refine(TAIL_REFINEMENT if grid.dim < 3 else 2)
+    finest, total = operator.trace(fine), operator.trace(grid)
+    if operator.tail == "exponential":
+        return finest - total
+    # Successive refinements of a power law add a geometric series.
+    ratio = float(fine.shape[0] / grid.shape[0]) ** (operator.slope + grid.dim)
+    return (finest - total) / (1 - ratio)
+
+
+def estimate_spectrum(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum:
+    """Mean of ``|c_k|^2`` over the samples (and channels) and each shell of frequencies.
+
+    ``coefficients``: ``(samples, [channels,] *basis.shape)``, the mean removed. Shells are as wide
+    as the box's lowest frequency; shells that stick out of the grid's box of modes are not used.
+    """
+    basis = grid.basis
+    lead = tuple(range(coefficients.ndim - grid.dim))
+    power = (np.abs(coefficients) ** 2).mean(lead, dtype=float)
+    kappa = np.sqrt(basis.laplacian)
+    turns = [2.0 if kind == "periodic" else 1.0 for kind in grid.boundary]
+    width = min(t * math.pi / length for t, length in zip(turns, grid.lengths))
+    edges = [
+        t * math.pi / length * (n / 2 if t == 2.0 else n)
+        for t, length, n in zip(turns, grid.lengths, grid.shape)
+    ]
+    shell = np.floor(kappa / width + 1e-9).astype(int)
+    count = math.floor(min(edges) / width + 1e-9)
+    use = basis.retained & (shell < count)
+    weight = np.where(use, basis.weights, 0.0).ravel()
+    index = np.minimum(shell, count).ravel()
+    modes = np.bincount(index, weight, count + 1)[:count]
+    mean_power = np.bincount(index, weight * power.ravel(), count + 1)[:count]
+    mean_kappa = np.bincount(index, weight * kappa.ravel(), count + 1)[:count]
+    full = modes > 0
+    if full.sum() < 2:
+        raise ValueError(f"a grid of shape {grid.shape} has too few modes for a spectrum")
+    values, places = (array[full] / modes[full] for array in (mean_power, mean_kappa))
+    if not values.max() > 0:
+        raise ValueError("the data do not vary: every sample equals the mean")
+    values = np.maximum(values, 1e-14 * values.max())
+    tail, slope, intercept = _fit_tail(places, values)
+    return ShellSpectrum(
+        tuple(map(float, places)), tuple(map(float, values)), tail, slope, intercept
+    )
+
+
+def _fit_tail(kappa: np.ndarray, values: np.ndarray) -> tuple[str, float, float]:
+    """The better of ``log c`` linear in ``kappa`` and in ``log kappa`` over the last shells."""
+    positive = np.flatnonzero(kappa > 0)
+    last = positive[-max(2, int(0.4 * len(positive))) :]
+    fits = []
+    for tail, place in (("exponential", kappa[last]), ("power", np.log(kappa[last]))):
+        design = np.stack([np.ones_like(place), place], 1)
+        (intercept, slope), *_ = np.linalg.lstsq(design, np.log(values[last]), rcond=None)
+        residual = np.log(values[last]) - intercept - slope * place
+        fits.append((float(residual @ residual), tail, float(slope), float(intercept)))
+    _, tail, slope, intercept = min(fits)
+    if slope >= 0:
+        # A rising end (noise, or few shells) is not a law to extrapolate: hold the level, falling
+        # as slowly as a trace-class spectrum may.
+        edge = float(np.log(kappa[last[-1]]))
+        slope = -4.0
+        return "power", slope, float(np.log(values[last[-1]])) - slope * edge
+    return tail, slope, intercept
+
+
+def estimate_mean(coefficients: np.ndarray, grid: Grid) -> Field:
+    """The mean function, each shell shrunk by what sampling error explains of it.
+
+    James and Stein's positive part by shells: a shell of ``d`` modes whose mean has square norm
+    ``M`` and expected sampling error ``E`` keeps the factor ``max(0, 1 - E / M)``; where the mean
+    is no larger than its error, nothing is left of it. The constant is always kept.
+    """
+    basis = grid.basis
+    count = len(coefficients)
+    mean = coefficients.mean(0)
+    error = coefficients.var(0) / count
+    kappa = np.sqrt(basis.laplacian)
+    positive = kappa[kappa > 0]
+    index = np.ceil(kappa / (positive.min() if positive.size else 1.0) - 1e-9).astype(int)
+    channels = mean.ndim - grid.dim
+    flat = [index.ravel()] * 1
+    out = np.zeros_like(mean)
+    for place in np.ndindex(*mean.shape[:channels]):
+        weight = (basis.weights * basis.retained).ravel()
+        square = np.bincount(flat[0], weight * np.abs(mean[place]).ravel() ** 2)
+        expected = np.bincount(flat[0], weight * error[place].ravel())
+        # Two standard errors of a chi-square of d modes: noise alone must not survive.
+        modes = np.maximum(np.bincount(flat[0], weight), 1.0)
+        slack = 1 + 2 * np.sqrt(2 / modes)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            keep = np.maximum(0.0, 1.0 - slack * expected / square)
+        keep = np.where(square > 0, keep, 0.0)
+        keep[0] = 1.0
+        out[place] = mean[place] * keep[index]
+    return Field(basis.inverse(out), grid)
