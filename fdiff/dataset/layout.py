@@ -72,6 +72,10 @@ class PDEBenchLayout:
         """Where the parts of ``data`` [t, ..., field] of a sample go."""
         return [(offsets[sample - self.recipe.first], data)]
 
+    def regions(self, offsets: list[int], sample: int) -> list[tuple[int, int]]:
+        """(offset, bytes) of the parts of a sample."""
+        return [(offsets[sample - self.recipe.first], self.sample_bytes)]
+
     def seal(self, file, records: Mapping[int, dict[str, Any]], root: dict[str, Any]) -> None:
         """Writes what is known after the run into attributes of the open file."""
         for sample, record in records.items():

@@ -39,8 +39,8 @@ class Ledger:
         self._read()
 
     def _read(self) -> None:
-        self._file.seek(0)
-        for line in self._file:
+        good = 0
+        for line in self.path.read_bytes().splitlines(keepends=True):
             try:
                 entry = json.loads(line)
             except ValueError:
@@ -51,6 +51,9 @@ class Ledger:
                 self.sealing = True
             else:
                 self.records[entry["sample"]] = entry
+            good += len(line)
+        # What follows a cut line would be read as its end.
+        self._file.truncate(good)
 
     @property
     def recipe(self) -> Recipe:

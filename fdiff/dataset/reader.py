@@ -42,10 +42,20 @@ class Dataset:
                 f"{self.path} is no readable HDF5 file ({error}): it is truncated or of another "
                 "kind; make it again"
             ) from error
-        self._keys = sorted(self._file.keys())
-        if not self._keys or "data" not in self._file[self._keys[0]]:
+        self.keys = sorted(self._file.keys())
+        if not self.keys or not self._is_sample(self.keys[0]):
             self._file.close()
             raise ValueError(f"{self.path}: expected groups 0000, 0001, ... with a dataset 'data'")
+
+    def _is_sample(self, key: str) -> bool:
+        try:
+            return "data" in self._file[key]
+        except (KeyError, TypeError):
+            return False
+
+    def group(self, key: str):
+        """The HDF5 group of a sample."""
+        return self._file[key]
 
     def __enter__(self) -> Dataset:
         return self
@@ -57,7 +67,7 @@ class Dataset:
         self._file.close()
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.keys)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -74,7 +84,7 @@ class Dataset:
 
     @property
     def _first(self):
-        return self._file[self._keys[0]]
+        return self._file[self.keys[0]]
 
     @cached_property
     def times(self) -> np.ndarray:
@@ -168,22 +178,22 @@ class Dataset:
 
     def _sample(self, row: int):
         try:
-            return self._file[self._keys[row]]["data"]
+            return self._file[self.keys[row]]["data"]
         except (KeyError, OSError) as error:
             raise ValueError(
-                f"{self.path}: sample {self._keys[row]} cannot be read ({error}); `fdiff verify` "
+                f"{self.path}: sample {self.keys[row]} cannot be read ({error}); `fdiff verify` "
                 "says what is damaged"
             ) from error
 
     def identities(self, split: str | None = None) -> Iterator[str]:
-        """One name a sample: equal for two samples that are the same function.
+        """One name a sample: equal for two samples that are the same solution.
 
-        ``recipe:seed:index`` where fdiff generated it, else a checksum of its values.
+        Law, seed and index where fdiff generated it, at any resolution; else a checksum.
         """
-        known = self.provenance
         for row in self.indices(split):
-            if {"recipe_digest", "seed", "first"} <= known.keys():
-                yield f"{known['recipe_digest']}:{known['seed']}:{known['first'] + row}"
+            own = self._file[self.keys[row]].attrs.get(ATTRIBUTE)
+            if own is not None:
+                yield json.loads(own)["identity"]
             else:
                 values = np.ascontiguousarray(self._sample(row)[...])
                 yield "sha256:" + hashlib.sha256(values.tobytes()).hexdigest()

@@ -31,12 +31,17 @@ def sample_statistics(data: np.ndarray, grid: Grid) -> dict[str, Any]:
         "mean": mean.tolist(),
         "square": square.tolist(),
         "spectrum": spectrum,
-        "tail": float(np.max(fine / np.where(total > 0, total, 1.0))),
+        "tail": _rounded(np.max(fine / np.where(total > 0, total, 1.0))),
     }
 
 
 def _mean_square(values: np.ndarray) -> float:
     return float(np.einsum("i,i->", values, values, dtype=np.float64) / len(values))
+
+
+def _rounded(value: float) -> float:
+    """Seven digits: what is left of a sum whatever its order."""
+    return float(f"{value:.7g}")
 
 
 def shell_numbers(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -62,9 +67,10 @@ def file_statistics(samples: Iterable[dict[str, Any]], names: tuple[str, ...]) -
     spectrum = np.mean([s["spectrum"] for s in known], axis=0)
     return {
         name: {
-            "mean": float(mean[c]),
-            "std": float(np.sqrt(max(square[c] - mean[c] ** 2, 0.0))),
-            "spectrum": spectrum[c].tolist(),
+            "mean": _rounded(mean[c]),
+            "std": _rounded(np.sqrt(max(square[c] - mean[c] ** 2, 0.0))),
+            "spectrum": [_rounded(e) for e in spectrum[c]],
+            "count": len(known),
         }
         for c, name in enumerate(names)
     }

@@ -1,0 +1,223 @@
+"""``fdiff generate``, ``verify``, ``regenerate``: datasets from recipes."""
+
+from __future__ import annotations
+
+import os
+import time as clock
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fdiff.cli.output import print_json, progress, say
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def generate(
+        recipe: Annotated[str, typer.Argument(help="A recipe's name, or a TOML file.")],
+        out: Annotated[Path, typer.Option(help="File to write.")],
+        samples: Annotated[int | None, typer.Option(help="Trajectories. [the recipe's]")] = None,
+        first: Annotated[int | None, typer.Option(help="Index of the first one.")] = None,
+        resolution: Annotated[int | None, typer.Option(help="Cells per axis.")] = None,
+        seed: Annotated[int | None, typer.Option(help="Seed: with the index it fixes all.")] = None,
+        times: Annotated[str | None, typer.Option(help="Stored times: 2.5 | 0:5:0.05.")] = None,
+        settings: Annotated[
+            list[str] | None, typer.Option("--set", help="A parameter: --set Du=2e-3.")
+        ] = None,
+        initial: Annotated[str | None, typer.Option(help="Initial law: grf | pdebench.")] = None,
+        tolerance: Annotated[float | None, typer.Option(help="Relative error in time.")] = None,
+        workers: Annotated[int | None, typer.Option(help="Threads. [all cores]")] = None,
+        shards: Annotated[str | None, typer.Option(help="i/n: one part, for job arrays.")] = None,
+        dask: Annotated[str | None, typer.Option(help="Scheduler's address, or local.")] = None,
+        format: Annotated[str | None, typer.Option(help="pdebench | well.")] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it takes.")] = False,
+        force: Annotated[bool, typer.Option("--force", help="Replace another file.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
+    ) -> None:
+        """Compute a dataset of trajectories, whole or not at all.
+
+        The same command again verifies a complete file, goes on with an interrupted one, and
+        extends one if more samples are asked for; a file of another recipe is refused.
+        """
+        from fdiff.dataset.recipe import load
+
+        chosen = load(recipe)
+        chosen = chosen.override(
+            samples=samples,
+            first=first,
+            seed=seed,
+            times=times,
+            initial=initial,
+            tolerance=tolerance,
+            format=format,
+            settings=parse_settings(settings or []),
+            resolution=None if resolution is None else (resolution,) * len(chosen.resolution),
+        )
+        if dry_run:
+            done = plan(chosen, out, workers)
+        else:
+            done = generate_to_file(chosen, out, workers, force, shards=shards, dask=dask)
+        if as_json:
+            print_json(done)
+
+    @app.command()
+    def verify(
+        file: Annotated[Path, typer.Argument(help="Dataset to check.")],
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
+    ) -> None:
+        """Check every sample of a dataset against its checksum."""
+        from fdiff.dataset.verify import verify as check
+
+        with progress(f"verifying {file.name}", "samples") as update:
+            report = check(file, update)
+        if as_json:
+            print_json({"file": str(file), **report})
+        for index, reason in report["failed"].items():
+            say(f"sample {index} is recorded as failed: {reason}")
+        if report["unknown"]:
+            say(f"{report['unknown']} samples have no checksum: read, not checked")
+        if report["damaged"]:
+            listed = "; ".join(f"{i}: {why}" for i, why in list(report["damaged"].items())[:5])
+            raise ValueError(
+                f"{file} is damaged in {len(report['damaged'])} of {report['samples']} samples "
+                f"({listed}): `fdiff regenerate {file} --sample I --repair` makes one again"
+            )
+        say(f"{file}: {report['samples']} samples are intact")
+
+    @app.command()
+    def regenerate(
+        file: Annotated[Path, typer.Argument(help="A file of `fdiff generate`.")],
+        sample: Annotated[int, typer.Option(help="Index of the trajectory.")],
+        out: Annotated[Path | None, typer.Option(help="Also write it to this .npy file.")] = None,
+        repair: Annotated[bool, typer.Option("--repair", help="Write it into the file.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
+    ) -> None:
+        """Compute one trajectory of a dataset again and compare it bit for bit."""
+        import numpy as np
+
+        from fdiff.dataset.verify import regenerate as again
+
+        result = again(file, sample, repair)
+        if out is not None:
+            with open(out, "wb") as handle:
+                np.save(handle, result["data"])
+        if as_json:
+            keys = ("same", "recorded", "repaired")
+            print_json({"file": str(file), "sample": sample, **{k: result[k] for k in keys}})
+        if not (result["same"] or result["repaired"]):
+            if result["recorded"]:
+                raise ValueError(
+                    f"sample {sample} of {file} is damaged: --repair writes the recomputed one, "
+                    "whose checksum is the recorded one"
+                )
+            raise ValueError(
+                f"sample {sample} of {file} cannot be reproduced bit for bit here: it was made by "
+                "another version or on another kind of processor"
+            )
+        say(
+            f"sample {sample} of {file} was damaged and is repaired"
+            if result["repaired"]
+            else f"sample {sample} of {file} is reproduced bit for bit"
+        )
+
+
+def generate_to_file(
+    recipe,
+    out: Path,
+    workers: int | None = None,
+    force: bool = False,
+    shards: str | None = None,
+    dask: str | None = None,
+) -> dict[str, Any]:
+    """Makes the file of a `fdiff.dataset.recipe.Recipe` with a progress bar, and says what it did.
+
+    Raises:
+        ValueError, OSError: as `fdiff.dataset.factory.generate`.
+        ArithmeticError: no trajectory could be computed to the end.
+    """
+    from fdiff.dataset import factory
+    from fdiff.dataset import shards as parts
+
+    workers = default_workers() if workers is None else workers
+    begin = clock.perf_counter()
+    with progress(f"generating {out.name}", "trajectories") as update:
+        if dask is not None:
+            from fdiff.dataset import cluster
+
+            done = cluster.generate(recipe, out, dask, workers, force, update)
+        elif shards is not None:
+            done = parts.generate(recipe, out, *parts.parse(shards), workers, force, update)
+        else:
+            done = factory.generate(recipe, out, workers, force, update)
+    seconds = clock.perf_counter() - begin
+    made, out = done["samples"] - done["kept"], Path(done["out"])
+    if done["status"] == "complete":
+        say(f"{out} is complete: {done['samples']} trajectories, verified; nothing to do")
+    else:
+        kept = f" ({done['kept']} were there already)" if done["kept"] else ""
+        say(f"{out}: {made} trajectories{kept} in {seconds:.1f} s, {_size(out.stat().st_size)}")
+    for index, reason in list(done["failed"].items())[:5]:
+        say(f"sample {index} failed and is NaN from there on: {reason}")
+    if done["failed"]:
+        say(f"{len(done['failed'])} of {done['samples']} trajectories are recorded as failed")
+    if len(done["failed"]) == done["samples"]:
+        raise ArithmeticError(f"no trajectory of {out} could be computed to the end")
+    return {**done, "seconds": seconds}
+
+
+def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
+    """What `generate` would do: size on disk, and time from one trajectory; writes nothing."""
+    from fdiff.dataset import factory
+
+    workers = default_workers() if workers is None else workers
+    layout, data = factory.layout_of(recipe), factory.buffer(recipe)
+    factory.simulate(recipe, recipe.first, data)  # compiles
+    begin = clock.perf_counter()
+    record = factory.simulate(recipe, recipe.first, data)
+    each = clock.perf_counter() - begin
+    size = layout.sample_bytes * recipe.samples
+    seconds = each * recipe.samples / workers
+    r = recipe
+    say(
+        f"{out}: {r.samples} trajectories of {r.system} on {'×'.join(map(str, r.resolution))}, "
+        f"{len(r.stored_times)} times from {r.stored_times[0]:g} to {r.stored_times[-1]:g}, "
+        f"format {r.format}"
+    )
+    say(
+        f"about {_size(size)} on disk; {each * 1e3:.1f} ms a trajectory, so {seconds:.1f} s on "
+        f"{workers} workers, without the disk"
+    )
+    return {
+        "out": str(out),
+        "recipe": r.as_dict(),
+        "bytes": size,
+        "seconds": seconds,
+        "seconds_each": each,
+        "failed": record.get("failed"),
+    }
+
+
+def parse_settings(settings: list[str]) -> dict[str, float]:
+    """``["Du=2e-3"]`` as a table."""
+    values = {}
+    for text in settings:
+        name, _, value = text.partition("=")
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(f"--set takes NAME=NUMBER, such as Du=2e-3; got {text!r}") from None
+    return values
+
+
+def default_workers() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

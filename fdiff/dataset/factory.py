@@ -1,0 +1,362 @@
+"""Generating a dataset file: complete or absent, resumable at any moment, extendable.
+
+While it is made, a file ``x.h5`` is called ``x.h5.partial``, with ``x.h5.partial.ledger`` beside
+it: the empty layout is created first, workers write raw bytes at the datasets' offsets, and the
+ledger gets a line with checksums for every finished sample. When all are in, provenance goes into
+the attributes, the file is flushed to the disk and renamed. A kill leaves either the complete old
+file or the pair, from which the same command goes on; a kill while attributes are written leaves
+data whose places the ledger knows, and they are moved to a new layout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fdiff
+from fdiff import pde
+from fdiff.dataset import ledger as books
+from fdiff.dataset.layout import PDEBenchLayout
+from fdiff.dataset.ledger import Ledger, checksum, read_at, write_at
+from fdiff.dataset.reader import Dataset
+from fdiff.dataset.recipe import Recipe, from_dict
+from fdiff.dataset.statistics import file_statistics, sample_statistics
+
+Update = Callable[[int, int], None]
+_LAYOUTS = {"pdebench": PDEBenchLayout}
+
+
+def layout_of(recipe: Recipe, digits: int | None = None) -> PDEBenchLayout:
+    return _LAYOUTS[recipe.format](recipe, digits)
+
+
+def generate(
+    recipe: Recipe,
+    out: Path | str,
+    workers: int = 1,
+    force: bool = False,
+    progress: Update | None = None,
+    digits: int | None = None,
+) -> dict[str, Any]:
+    """Makes the file of the recipe, or what is missing of it; see the module.
+
+    Returns ``{"status", "out", "samples", "kept", "failed"}``; status is "complete" where there was
+    nothing to do, else "written". ``failed`` maps the index of a sample to the reason why its
+    trajectory could not be continued; its data are NaN from there on.
+
+    Raises:
+        ValueError: something else is in the way, and ``force`` is not given; it is named.
+        OSError: the disk is full, or the folder cannot be written to; what is valid stays.
+    """
+    out = Path(out)
+    if workers < 1:
+        raise ValueError(f"workers: a number >= 1, got {workers}")
+    existing = None if force else existing_recipe(out)
+    if existing is not None:
+        check_same(existing, recipe, out)
+        if existing.samples >= recipe.samples:
+            return _confirm(out, existing, progress)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    job = _Job(recipe, out, digits)
+    try:
+        job.prepare(force, existing)
+        kept = len(job.ledger.records)
+        job.run(workers, progress)
+        job.seal()
+    finally:
+        job.close()
+    return {
+        "status": "written",
+        "out": str(out),
+        "samples": recipe.samples,
+        "kept": kept,
+        "failed": job.failed(),
+    }
+
+
+def existing_recipe(out: Path) -> Recipe | None:
+    """The recipe of a file that `generate` made, None where there is no file.
+
+    Raises:
+        ValueError: something else has that name.
+    """
+    if not out.exists():
+        return None
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder: choose a file name for --out")
+    try:
+        with Dataset(out) as file:
+            known = file.provenance
+    except ValueError as error:
+        raise ValueError(f"{error}; --force replaces it") from None
+    if known.get("kind") != "generated":
+        raise ValueError(
+            f"{out} was not made by `fdiff generate`: choose another --out, or --force to replace "
+            "it"
+        )
+    return from_dict(known["recipe"])
+
+
+def check_same(existing: Recipe, recipe: Recipe, out: Path) -> None:
+    """Raises ValueError with what differs between a file and the recipe asked for."""
+    differences = recipe.differences(existing)
+    if differences:
+        raise ValueError(
+            f"{out} holds another dataset: {'; '.join(differences)}. Choose another --out, or "
+            "--force to replace it"
+        )
+
+
+def _confirm(out: Path, recipe: Recipe, progress: Update | None) -> dict[str, Any]:
+    from fdiff.dataset.verify import verify
+
+    report = verify(out, progress)
+    if report["damaged"]:
+        listed = ", ".join(f"{i} ({reason})" for i, reason in list(report["damaged"].items())[:3])
+        raise ValueError(
+            f"{out} is damaged in {len(report['damaged'])} of {recipe.samples} samples: {listed}. "
+            f"`fdiff regenerate {out} --sample I --repair` makes one again, --force all"
+        )
+    return {
+        "status": "complete",
+        "out": str(out),
+        "samples": recipe.samples,
+        "kept": recipe.samples,
+        "failed": report["failed"],
+    }
+
+
+class _Job:
+    """One file in the making."""
+
+    def __init__(self, recipe: Recipe, out: Path, digits: int | None):
+        self.recipe, self.out = recipe, out
+        self.layout = layout_of(recipe, digits)
+        self.partial = out.with_name(out.name + ".partial")
+        self.aside = out.with_name(out.name + ".partial.old")
+        self.ledger = Ledger(out.with_name(out.name + ".partial.ledger"))
+        self.descriptor = -1
+
+    def prepare(self, force: bool, existing: Recipe | None) -> None:
+        """Brings the pair into the state that its records are true and the layout is the recipe's.
+
+        Samples are taken over from an interrupted run of this recipe and from a complete file.
+        """
+        begun = bool(self.ledger.header) and self.partial.exists()
+        if begun and not force:
+            check_same(self.ledger.recipe, self.recipe, self.partial)
+        if force or not begun:
+            self._start(self.partial)
+            begun = False
+        elif self.ledger.sealing or self.ledger.recipe.samples != self.recipe.samples:
+            self._move_to_new_layout()
+        self._open()
+        if begun:
+            self._drop_false_records()
+        if existing is not None:
+            self._take_over(self.out)
+
+    def _start(self, path: Path) -> None:
+        """An empty layout, with room on the disk for all of it, and an empty ledger."""
+        try:
+            offsets = self.layout.create(path)
+            self._reserve(path)
+        except BaseException:
+            books.remove([path])
+            if path == self.partial:
+                self.ledger.remove()
+            raise
+        self.ledger.start(self.recipe, self.layout.digits, offsets)
+
+    def _reserve(self, path: Path) -> None:
+        """A disk that is too small is to say so now, not after hours."""
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+        finally:
+            os.close(descriptor)
+
+    def _move_to_new_layout(self) -> None:
+        """Another number of samples, or metadata that a kill may have cut."""
+        old_recipe, old = self.ledger.recipe, dict(self.ledger.records)
+        layout = layout_of(old_recipe, self.ledger.header["digits"])
+        offsets = self.ledger.header["offsets"]
+        places = {i: (self.aside, layout.regions(offsets, i)) for i in old}
+        os.replace(self.partial, self.aside)
+        self._start(self.partial)
+        self._open()
+        self._copy(places, old)
+        books.remove([self.aside])
+
+    def _take_over(self, path: Path) -> None:
+        from fdiff.dataset.verify import records_and_places
+
+        records, places = records_and_places(path)
+        self._copy(places, records)
+
+    def _copy(self, places: dict[int, tuple[Path, list[tuple[int, int]]]], records) -> None:
+        """Samples of other files whose bytes have their checksums."""
+        wanted = range(self.recipe.first, self.recipe.first + self.recipe.samples)
+        for i, record in records.items():
+            if i not in wanted or i in self.ledger.records:
+                continue
+            path, regions = places[i]
+            source = os.open(path, os.O_RDONLY)
+            try:
+                parts = [read_at(source, *region) for region in regions]
+            finally:
+                os.close(source)
+            if [checksum(part) for part in parts] != record["checksum"]:
+                continue
+            for (offset, _), part in zip(self._regions(i), parts):
+                write_at(self.descriptor, offset, part)
+            self.ledger.add(record)
+
+    def _drop_false_records(self) -> None:
+        """After a power cut a record may be older than its data."""
+        for i, record in list(self.ledger.records.items()):
+            parts = [read_at(self.descriptor, *place) for place in self._regions(i)]
+            if [checksum(part) for part in parts] != record["checksum"]:
+                del self.ledger.records[i]
+
+    def _regions(self, sample: int) -> list[tuple[int, int]]:
+        return self.layout.regions(self.ledger.header["offsets"], sample)
+
+    def _open(self) -> None:
+        if self.descriptor < 0:
+            self.descriptor = os.open(self.partial, os.O_RDWR)
+
+    def run(self, workers: int, progress: Update | None) -> None:
+        """Computes and writes what is missing, a thread a worker; the kernels hold no lock."""
+        r = self.recipe
+        missing = [i for i in range(r.first, r.first + r.samples) if i not in self.ledger.records]
+        memory = threading.local()
+
+        def one(sample: int) -> dict[str, Any]:
+            if not hasattr(memory, "data"):
+                memory.data = buffer(r)
+            record = simulate(r, sample, memory.data)
+            pieces = self.layout.pieces(self.ledger.header["offsets"], sample, memory.data)
+            record["checksum"] = [checksum(values) for _, values in pieces]
+            for offset, values in pieces:
+                write_at(self.descriptor, offset, values)
+            return record
+
+        with ThreadPoolExecutor(workers) as pool:
+            waiting: set[Future] = set()
+            try:
+                for sample in missing:
+                    if len(waiting) > 2 * workers:
+                        waiting = self._collect(waiting, progress)
+                    waiting.add(pool.submit(one, sample))
+                while waiting:
+                    waiting = self._collect(waiting, progress)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _collect(self, waiting: set[Future], progress: Update | None) -> set[Future]:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            self.ledger.add(future.result())
+            if progress is not None:
+                progress(len(self.ledger.records), self.recipe.samples)
+        return waiting
+
+    def failed(self) -> dict[int, str]:
+        """Index and reason of every trajectory that could not be continued."""
+        return {i: r["failed"] for i, r in sorted(self.ledger.records.items()) if "failed" in r}
+
+    def seal(self) -> None:
+        """Provenance into the attributes, everything onto the disk, and the name."""
+        import h5py
+
+        os.fsync(self.descriptor)
+        self._close_data()
+        self.ledger.mark_sealing()
+        records = dict(sorted(self.ledger.records.items()))
+        with h5py.File(self.partial, "r+") as file:
+            attributes = {
+                i: {k: v for k, v in record.items() if k != "statistics"}
+                for i, record in records.items()
+            }
+            self.layout.seal(file, attributes, root_attributes(self.recipe, records))
+        books.flush_to_disk(self.partial)
+        os.replace(self.partial, self.out)
+        with contextlib.suppress(OSError):  # not every file system can flush a folder
+            books.flush_to_disk(self.out.parent)
+        self.ledger.remove()
+
+    def _close_data(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def close(self) -> None:
+        self._close_data()
+        if not self.ledger.header:
+            self.ledger.remove()
+        self.ledger.close()
+
+
+def buffer(recipe: Recipe) -> np.ndarray:
+    """Room for one trajectory, [t, *grid.shape, field]."""
+    shape = (len(recipe.stored_times), *recipe.grid.shape, len(recipe.field_names))
+    return np.empty(shape, "<f4")
+
+
+def simulate(recipe: Recipe, sample: int, data: np.ndarray) -> dict[str, Any]:
+    """One trajectory into ``data``; returns its record, all but the checksums."""
+    system = recipe.system_of(sample)
+    record: dict[str, Any] = {
+        "sample": sample,
+        "seed": recipe.seed,
+        "identity": recipe.identity(sample),
+        "parameters": recipe.parameters_of(sample),
+    }
+    try:
+        state = recipe.law.draw(system, recipe.grid, recipe.seed, sample)
+        steps, rejected, evaluations, error = pde.trajectory(
+            system, state, recipe.grid, recipe.stored_times, recipe.tolerance, data
+        )
+    except pde.DivergenceError as reason:
+        data[recipe.stored_times > reason.time] = np.nan
+        return record | {"failed": str(reason)}
+    found = sample_statistics(data, recipe.grid)
+    record |= {"steps": steps, "rejected": rejected, "evaluations": evaluations}
+    record |= {"time_error": error, "tail_energy": found.pop("tail")}
+    return record | {"statistics": found}
+
+
+def root_attributes(recipe: Recipe, records: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """What a file says of itself; nothing of it depends on how or when it was made."""
+    grid = recipe.grid
+    known = [record.get("statistics") for record in records.values()]
+    return {
+        "kind": "generated",
+        "recipe": recipe.as_dict(),
+        "recipe_digest": recipe.digest,
+        "version": fdiff.__version__,
+        "fields": list(recipe.field_names),
+        "grid": {"lengths": grid.lengths, "boundary": grid.boundary, "origin": grid.origin},
+        "seed": recipe.seed,
+        "first": recipe.first,
+        "splits": split_ranges(recipe),
+        "failed": {str(i): r["failed"] for i, r in records.items() if "failed" in r},
+        "statistics": file_statistics(known, recipe.field_names),
+    }
+
+
+def split_ranges(recipe: Recipe) -> dict[str, list[int]] | None:
+    """Positions [begin, end) of each split; None leaves it to the reader's rule."""
+    if not recipe.splits:
+        return None
+    ends = np.rint(np.cumsum(list(recipe.splits.values())) * recipe.samples).astype(int).tolist()
+    return {name: [a, b] for name, a, b in zip(recipe.splits, [0, *ends[:-1]], ends)}
