@@ -151,7 +151,7 @@ def step_map(
     probes = _probes(problem.grid, size + solver.draws)
     remembered = tuple(Evaluation(at, probe) for at, probe in zip(memory, probes[1:]))
     draws = iter(probes[size:])
-    x, after = solver.step(problem, probes[0], t, u, remembered, lambda: next(draws))
+    x, after = solver.step(problem, probes[0], t, u, remembered, lambda *_: next(draws))
     rows = [x, *(evaluation.value for evaluation in after)]
     return _read_off(rows, size, tuple(e.half_log_snr for e in after))
 

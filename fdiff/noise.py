@@ -8,6 +8,7 @@ two grids on one box share are bitwise equal in float64.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,9 +26,14 @@ FORCING = 6  # stochastic forcing
 TRAINING = 7  # order of the data and times in training
 CORRECTOR = 8  # corrector steps
 
+# For `uniforms`: keys that no field uses, the code of the wave number -32768.
+APART = 0xFFFF
+
 MAX_WAVENUMBER = 32767
 MAX_LEVEL = 2**16 - 1
 MAX_INDEX = 2**32
+
+_MODES_PER_THREAD = 4096  # below that a thread costs more than it saves
 
 
 def white_coefficients(
@@ -49,51 +55,93 @@ def white_coefficients(
     Shape ``(size, *basis.shape)``, or ``(size, channels, *basis.shape)``; no channels means
     channel 0. ``root`` (in the layout of the basis, default 1) is the square root of a
     covariance's eigenvalues. Modes that are not retained are 0. ``dtype`` is the real precision;
-    the numbers are computed in float64 and rounded.
+    the numbers are computed in float64 and rounded. ``threads`` changes no bit.
 
     Raises:
         ValueError: an index out of range, or a wave number above 32767.
+        TypeError: an index that is not a whole number.
     """
-    from fdiff_kernels import philox
+    return combined_coefficients(
+        grid, seed, purpose, [(level, time, 1.0)], size, first, channels,
+        root=root, dtype=dtype, threads=threads,
+    )  # fmt: skip
 
-    seed = checked_seed(seed)
+
+def combined_coefficients(
+    grid: Grid,
+    seed: int,
+    purpose: int,
+    terms: Sequence[tuple[int, int, float]],
+    size: int = 1,
+    first: int = 0,
+    channels: int | None = None,
+    *,
+    root: np.ndarray | None = None,
+    dtype=np.float64,
+    threads: int = 1,
+) -> np.ndarray:
+    """``sum_j weight_j zeta(level_j, time_j)`` for terms ``(level, time, weight)``.
+
+    The coefficients are those of `white_coefficients`; no array is held for any one term.
+    """
+    from fdiff_kernels import philox, policy
+
+    count = 1 if channels is None else channels
     _check_range("size", size, 0, MAX_INDEX)
-    _check_range("first", first, 0, MAX_INDEX - size)
-    _check_range("level", level, 0, MAX_LEVEL)
-    _check_range("time", time, 0, MAX_INDEX - 1)
+    _check_range("first", first, 0, MAX_INDEX - max(size, 1))
+    _check_range("channels", count, 1, MAX_INDEX)
+    _check_range("threads", threads, 1, 1024)
+    for level, time, _ in terms:
+        _check_range("level", level, 0, MAX_LEVEL)
+        _check_range("time", time, 0, MAX_INDEX - 1)
+    key = np.uint64(checked_seed(seed))
+    keys = np.array([philox.stream_key(key, purpose, i) for i in range(count)], np.uint32)
+    levels, times, weights = zip(*terms) if terms else ((), (), ())
+    amplitude = _amplitude(grid, root)
+    basis = grid.basis
+    parts = 2 if basis.is_complex else 1
+    out = np.empty((size, count, amplitude.size, parts), dtype)
+    arguments = (
+        *_lines(grid), amplitude, keys, np.int64(first), np.array(levels, np.uint32),
+        np.array(times, np.uint32), np.array(weights, np.float64),
+    )  # fmt: skip
+    policy.in_ranges(
+        lambda start, stop: philox.gaussian_modes(*arguments, start, stop, out),
+        amplitude.size,
+        threads,
+        least=_MODES_PER_THREAD,
+    )
+    if parts == 2:
+        out = out.view(np.result_type(out.dtype, np.complex64))
+    shape = (size, *basis.shape) if channels is None else (size, channels, *basis.shape)
+    return out.reshape(shape)
+
+
+def _amplitude(grid: Grid, root: np.ndarray | None) -> np.ndarray:
+    """``root`` as a flat array that is zero on modes not retained."""
+    basis = grid.basis
+    if root is None:
+        return basis.retained.astype(float).ravel()
+    root = np.asarray(root, dtype=float)
+    if root.shape != basis.shape:
+        raise ValueError(f"root needs the layout {basis.shape} of the basis, got {root.shape}")
+    if root[~basis.retained].any():
+        root = np.where(basis.retained, root, 0.0)
+    return np.ascontiguousarray(root).ravel()
+
+
+def _lines(grid: Grid) -> tuple[np.ndarray, ...]:
+    """Wave numbers along three axes (``[0]`` for one that is not there), and which are periodic."""
     basis = grid.basis
     lines = [basis.wavenumbers(axis) for axis in range(grid.dim)]
-    if max(int(k[basis.axis_retained(i)].max(initial=0)) for i, k in enumerate(lines)) > (
-        MAX_WAVENUMBER
-    ):
+    if any(k[basis.axis_retained(i)].max(initial=0) > MAX_WAVENUMBER for i, k in enumerate(lines)):
         raise ValueError(
             f"keyed noise has wave numbers up to {MAX_WAVENUMBER}; a grid of shape {grid.shape} "
             "has more: draw on a coarser grid and prolong"
         )
     absent = 3 - grid.dim
-    lines += [np.zeros(1, np.int64)] * absent
-    amplitude = np.where(basis.retained, 1.0 if root is None else root, 0.0)
-    amplitude = np.ascontiguousarray(amplitude).reshape(basis.shape + (1,) * absent)
-
-    count = 1 if channels is None else channels
-    _check_range("channels", count, 1, MAX_INDEX)
-    real = np.dtype(dtype)
-    out = np.empty(
-        (size, count, *amplitude.shape),
-        np.result_type(real, np.complex64) if basis.is_complex else real,
-    )
-    keys = [philox.stream_key(np.uint64(seed), purpose, channel) for channel in range(count)]
-    periodic = np.array([kind == "periodic" for kind in grid.boundary] + [False] * absent, np.int64)
-    for i in range(size):
-        sample = np.uint32(first + i)
-        for channel, key in enumerate(keys):
-            words = (key, sample, np.uint32(level), np.uint32(time), out[i, channel])
-            if basis.is_complex:
-                philox.complex_modes(*lines, periodic, amplitude, *words)
-            else:
-                philox.real_modes(*lines, amplitude, *words)
-    shape = (size, *basis.shape) if channels is None else (size, channels, *basis.shape)
-    return out.reshape(shape)
+    periodic = [kind == "periodic" for kind in grid.boundary] + [False] * absent
+    return *lines, *[np.zeros(1, np.int64)] * absent, np.array(periodic, np.int64)
 
 
 def like(x, grid: Grid, seed: int, purpose: int, first: int = 0, *, root=None, level=0, time=0):
@@ -140,5 +188,7 @@ def checked_seed(seed: int) -> int:
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} is a whole number, got {value!r}")
     if not low <= value <= high:
         raise ValueError(f"{name} must lie in {low} .. {high}, got {value}")

@@ -55,7 +55,8 @@ def test_the_same_seed_is_the_same_function_on_a_finer_grid(name):
     solver = solvers.SCHEMES[name]()
     a, b = (fdiff.sample(score, g, 3, 6, solver, seed=1) for g in (coarse, coarse.refine(4)))
     restricted = fdiff.levels.restrict_field(b.fields, b.grid, coarse)
-    assert_allclose(restricted, a.fields, atol=1e-12)
+    # An adaptive scheme chooses its steps by the norm of all modes, so only within its tolerance.
+    assert_allclose(restricted, a.fields, atol=1e-12 if solver.affine else 1e-5)
 
 
 def test_channels_are_independent_and_keyed():
@@ -70,9 +71,11 @@ def test_channels_are_independent_and_keyed():
 
 EVALUATIONS = {"heun": 10, "edm-heun": 10, "exponential-heun": 10, "dpm-2s": 10, "dpm-3s": 15}
 EVALUATIONS |= {"dpm-3m": 9}  # two starting steps of three evaluations
+EVALUATIONS |= {"predictor-corrector": 10, "picard": 25}  # five sweeps over five times
+COUNTED = [name for name in NAMES if name != "probability-flow"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COUNTED)
 def test_evaluations_are_counted_a_sample(name):
     closing = 0 if name == "gaussian-exact" else 1
     expected = EVALUATIONS.get(name, 5)

@@ -141,3 +141,136 @@ def test_the_limit_of_the_mixture_flow_is_the_printed_one(limit):
 @pytest.fixture(scope="module")
 def limit():
     return flow_to_data(lambda r: solvers.GaussianExact(3, r), 4000)
+
+
+def test_the_adaptive_flow_is_the_exact_flow_map():
+    """``x -> m_u mu + sqrt(Sigma_u / Sigma_t) (x - m_t mu)``, within ten tolerances."""
+    grid, process, u = TP1.grid(32), TP1.process(), 0.01
+    score, mean = TP1.score(grid), TP1.mean(grid)
+    x = grid.basis.project(grid.basis.forward(TP1.prior.sample(grid, 3, 1)))
+    laws_at = [
+        laws.target_law(process, mean, TP1.data.eigenvalues(grid), grid, t) for t in (1.0, u)
+    ]
+    ratio = np.sqrt(laws_at[1].variance / np.where(grid.basis.retained, laws_at[0].variance, 1))
+    expected = laws_at[1].mean + ratio * (x - laws_at[0].mean)
+    for rtol in (1e-4, 1e-8):
+        solver = solvers.ProbabilityFlow(rtol=rtol, atol=1e-3 * rtol)
+        out = fdiff.sample(
+            score, grid, 3, times=[1.0, u], solver=solver, start=grid.basis.inverse(x), close=False
+        )
+        error = np.abs(grid.basis.forward(out.fields) - expected).max()
+        assert error < 10 * rtol * np.abs(expected).max()
+    with pytest.raises(ValueError, match="not affine"):
+        laws.step_map(solver, solvers.Problem(score, grid), 0.5, 0.4)
+
+
+def test_gaussian_exact_meets_the_adaptive_flow_on_a_mixture(limit):
+    """An oracle of another kind: both limits of the mixture's flow agree."""
+    grid, score, variance, q = mixture_of_the_check()
+    m, s = score.process.mean_factor(1.0), score.process.std(1.0)
+    x = np.sqrt(m * m * variance + s * s * q) * np.cos(1 + np.arange(31))
+    solver = solvers.ProbabilityFlow(rtol=1e-10, atol=1e-12)
+    start = grid.basis.inverse(x)[None]
+    out = fdiff.sample(score, grid, 1, times=[1.0, 1e-6], solver=solver, start=start)
+    assert np.abs(grid.basis.forward(out.fields)[0] - limit).max() < 1e-4
+
+
+def test_picard_sweeps_are_the_sequential_steps_one_after_another():
+    grid, score, _, _ = mixture_of_the_check()
+    times = solvers.times(score.process, 8)
+    run = {"times": times, "keep": times[1:], "seed": 3, "size": 2, "start": "prior"}
+    sequential = fdiff.sample(score, grid, solver=solvers.DDIM(), **run)
+    for sweeps in (1, 3, 8):
+        out = fdiff.sample(score, grid, solver=solvers.Picard(sweeps=sweeps), **run)
+        assert_allclose(out.trajectory[:sweeps], sequential.trajectory[:sweeps], atol=1e-12)
+        assert out.evaluations == 8 * sweeps + 1
+    early = fdiff.sample(score, grid, solver=solvers.Picard(sweeps=3), **run)
+    assert np.abs(early.trajectory[6] - sequential.trajectory[6]).max() > 1e-6
+
+
+def test_picard_converges_in_half_the_sweeps_on_any_grid():
+    for n in (32, 512):
+        grid, out = TP1.grid(n), []
+        for solver in (solvers.DDIM(), solvers.Picard(0.0, sweeps=32)):
+            out.append(fdiff.sample(TP1.score(grid), grid, 2, 64, solver, seed=1).fields)
+        assert np.abs(out[0] - out[1]).max() < 1e-12
+
+
+@pytest.mark.parametrize("n", [32, 512])
+def test_acceptance_of_langevin_steps_does_not_depend_on_the_grid(n):
+    """``t = .2``, ``delta = .2``: .982 for every n, from states of the exact law."""
+    accepted, _ = corrected(n, size=4000 if n == 32 else 400)
+    assert abs(accepted - 0.982) < 0.01
+
+
+def corrected(n, size, t=0.2, delta=0.2, steps=1):
+    """Mean acceptance, and coefficients after Metropolised steps from the exact law at t."""
+    from fdiff import noise
+    from fdiff.solvers.draws import StepNoise
+    from fdiff.solvers.predictor_corrector import metropolised_langevin
+
+    grid = TP1.grid(n)
+    problem = solvers.Problem(TP1.score(grid), grid)
+    x = problem.score.marginal(t, noise.white_coefficients(grid, 2, 1, size), grid, 2, 0)
+    rates = []
+    for i in range(steps):
+        draws = StepNoise(problem, x, 5, 0, None, i)
+        x, flags = metropolised_langevin(problem, x, t, delta, draws)
+        rates.append(flags.mean())
+    return np.mean(rates), x
+
+
+def test_the_metropolis_rule_keeps_the_law_where_a_large_step_alone_does_not():
+    size, delta, t = 8000, 1.5, 0.2
+    rate, x = corrected(16, size, delta=delta, steps=4)
+    grid = TP1.grid(16)
+    law = laws.target_law(TP1.process(), TP1.mean(grid), TP1.data.eigenvalues(grid), grid, t)
+    kept = grid.basis.retained
+    variance = (np.abs(x - law.mean) ** 2).mean(0)[kept] / law.variance[kept]
+    assert 0.05 < rate < 0.95
+    assert_allclose(variance, 1, atol=5 * math.sqrt(2 / size))
+    assert (np.abs((x.mean(0) - law.mean)[kept]) < 5 * np.sqrt(law.variance[kept] / size)).all()
+
+
+def test_the_invariant_law_of_langevin_steps_is_the_formula():
+    from fdiff.solvers.base import Solver
+    from fdiff.solvers.predictor_corrector import langevin
+
+    class Corrections(Solver):
+        order, draws = None, 1
+
+        def step(self, problem, x, t, u, memory, noise):
+            return langevin(problem, x, 0.2, 0.5, noise), ()
+
+    grid, process = TP1.grid(32), TP1.process()
+    mean, c = TP1.mean(grid), TP1.data.eigenvalues(grid)
+    law = laws.sampler_law(Corrections(), process, mean, c, grid, np.linspace(1, 0.1, 400))
+    exact = laws.target_law(process, mean, c, grid, 0.2)
+    kept = grid.basis.retained
+    g = TP1.prior.eigenvalues(grid)[kept] / exact.variance[kept]
+    expected = exact.variance[kept] / (1 + 0.25 * (1 - process.std(0.2) ** 2 * g))
+    assert_allclose(law.variance[kept], expected, rtol=1e-9)
+    assert_allclose(law.mean[kept], exact.mean[kept], rtol=1e-9)
+
+
+def test_corrections_lower_the_error_of_a_coarse_predictor():
+    plain, corrected = (
+        errors(solver, (16,), end=0.05)[0]
+        for solver in (
+            solvers.Ancestral(),
+            solvers.PredictorCorrector(corrections=4, step_size=0.1),
+        )
+    )
+    assert corrected < 0.7 * plain
+
+
+def test_a_metropolised_corrector_needs_a_density():
+    grid = TP1.grid(16)
+    solver = solvers.PredictorCorrector(metropolis=True)
+    out = fdiff.sample(TP1.score(grid), grid, 3, 4, solver)
+    assert out.evaluations == 4 + 2 * 4 + 1
+    wiener = fdiff.WienerScore(TP1.process(), 0.0, TP1.data)
+    with pytest.raises(ValueError, match="knows no density"):
+        fdiff.sample(wiener, grid, 3, 4, solver)
+    with pytest.raises(ValueError, match="positive step size"):
+        solvers.PredictorCorrector(step_size=0.0)

@@ -84,7 +84,7 @@ class MixtureScore(Score):
         return mean, self.covariance + _Between(self)
 
     def marginal(self, t: float, white, grid: Grid, seed: int, first: int):
-        u = noise.uniforms(seed, noise.START, len(white), first)
+        u = noise.uniforms(seed, noise.START, len(white), first, kind=noise.APART)
         chosen = np.searchsorted(np.cumsum(self.weights), u).clip(max=self.count - 1)
         m, s = self.process.mean_factor(t), self.process.std(t)
         q = self.process.covariance.eigenvalues(grid)

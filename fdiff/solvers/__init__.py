@@ -19,6 +19,9 @@ from fdiff.solvers.exponential_heun import ExponentialHeun
 from fdiff.solvers.gaussian_exact import GaussianExact
 from fdiff.solvers.heun import Heun
 from fdiff.solvers.integrate import DivergenceError, Samples, sample
+from fdiff.solvers.picard import Picard
+from fdiff.solvers.predictor_corrector import PredictorCorrector
+from fdiff.solvers.probability_flow import ProbabilityFlow
 from fdiff.solvers.sde_dpm_2m import SDEDPMSolverPP2M
 from fdiff.solvers.time_grids import times
 
@@ -37,6 +40,9 @@ SCHEMES = {
     "dpm-2m": DPMSolverPP2M,
     "dpm-3s": DPMSolverPP3S,
     "dpm-3m": DPMSolverPP3M,
+    "predictor-corrector": PredictorCorrector,
+    "probability-flow": ProbabilityFlow,
+    "picard": Picard,
 }
 
 __all__ = [
@@ -55,6 +61,9 @@ __all__ = [
     "ExponentialHeun",
     "GaussianExact",
     "Heun",
+    "Picard",
+    "PredictorCorrector",
+    "ProbabilityFlow",
     "Problem",
     "SDEDPMSolverPP2M",
     "Samples",

@@ -61,7 +61,7 @@ class StepNoise:
         grid = self.problem.grid
         count = self.drawn[purpose]
         self.drawn[purpose] += 1
-        if self.clock is not None:
+        if self.clock is not None and purpose == noise.STEPS:
             lead = tuple(self.like.shape)[: self.like.ndim - grid.dim]
             channels = lead[1] if len(lead) == 2 else None
             draw = self.clock.increment(self.step, grid, lead[0], self.first, channels)
@@ -70,9 +70,9 @@ class StepNoise:
         key = {"root": root, "level": count, "time": self.step}
         return noise.like(self.like, grid, self.seed, purpose, self.first, **key)
 
-    def uniforms(self) -> np.ndarray:
-        """One number in (0, 1] a sample, for an accept-or-reject decision."""
+    def log_uniforms(self) -> np.ndarray:
+        """Logarithms of uniform numbers, one a sample, for the Metropolis rule."""
         kind = self.drawn["uniform"]
         self.drawn["uniform"] += 1
-        key = {"kind": kind, "time": self.step}
-        return noise.uniforms(self.seed, noise.CORRECTOR, len(self.like), self.first, **key)
+        key = {"kind": noise.APART | kind << 16, "time": self.step}
+        return np.log(noise.uniforms(self.seed, noise.CORRECTOR, len(self.like), self.first, **key))
