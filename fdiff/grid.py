@@ -216,9 +216,12 @@ class Basis:
         """
         return backends.of(u).forward(u, self.grid, threads)
 
-    def inverse(self, c, threads: int = 1):
-        """Function values ``(..., *grid.shape)`` of the coefficients ``c``: ``(..., *shape)``."""
-        return backends.of(c).inverse(c, self.grid, threads)
+    def inverse(self, c, threads: int = 1, *, overwrite: bool = False):
+        """Function values ``(..., *grid.shape)`` of the coefficients ``c``: ``(..., *shape)``.
+
+        With ``overwrite`` the values of ``c`` may be lost, which saves memory on large grids.
+        """
+        return backends.of(c).inverse(c, self.grid, threads, overwrite)
 
     def project(self, c):
         """``Pi_n``: the coefficients with the modes that are not retained set to zero."""

@@ -7,9 +7,9 @@ With ``T`` the orthonormal transform, ``forward`` gives ``scale * T u`` and ``in
 * ``"neumann"``: the DCT-II,
 * ``"dirichlet"``: the DST-II, entry ``j`` belonging to the wave number ``j + 1``.
 
-Fields are transformed one at a time through the plan's own aligned buffers, and plans are made
-without timing (``FFTW_ESTIMATE``). Both are deliberate: the last bit of a result then depends
-neither on the batch nor on how busy the machine was when the plan was made.
+Fields are transformed one at a time, through the plan's own aligned buffers where they are small,
+and plans are made without timing (``FFTW_ESTIMATE``). Both are deliberate: the last bit of a result
+then depends neither on the batch nor on how busy the machine was when the plan was made.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ import pyfftw
 _FORWARD = {"neumann": "FFTW_REDFT10", "dirichlet": "FFTW_RODFT10"}
 _INVERSE = {"neumann": "FFTW_REDFT01", "dirichlet": "FFTW_RODFT01"}
 _PLANS_PER_THREAD = 64
+# Fields of more values are transformed in place of the result, to save memory.
+_BUFFERED = 2**20
+# Values of a block of lines that is brought into the order of memory for a real transform.
+_BLOCK = 2**15
 
 # A plan owns its buffers, so it may be used by one thread at a time.
 _local = threading.local()
@@ -56,16 +60,24 @@ def forward(values, boundary: tuple[str, ...], scale: float, threads: int = 1) -
 
 
 def inverse(
-    coefficients, shape: tuple[int, ...], boundary: tuple[str, ...], scale: float, threads: int = 1
+    coefficients,
+    shape: tuple[int, ...],
+    boundary: tuple[str, ...],
+    scale: float,
+    threads: int = 1,
+    overwrite: bool = False,
 ) -> np.ndarray:
-    """``T^-1 coefficients / scale`` on a grid of ``shape``; the inverse of `forward`."""
+    """``T^-1 coefficients / scale`` on a grid of ``shape``; the inverse of `forward`.
+
+    With ``overwrite`` large coefficients may be destroyed, which saves an array.
+    """
     single = coefficients.dtype in (np.dtype(np.float32), np.dtype(np.complex64))
     plan = _plan(shape, boundary, np.dtype(np.float32 if single else np.float64), threads)
     lead = coefficients.shape[: coefficients.ndim - len(shape)]
     batch = coefficients.reshape(-1, *plan.coefficient_shape)
     out = np.empty((batch.shape[0], *shape), plan.dtype)
     for row, field in zip(batch, out):
-        plan.inverse(row, field, scale)
+        plan.inverse(row, field, scale, overwrite)
     return out.reshape(*lead, *shape)
 
 
@@ -86,35 +98,28 @@ class _Plan:
     """The FFTW plans of one grid shape: real-to-real axes first, then the periodic ones."""
 
     def __init__(self, shape, boundary, dtype, threads):
-        self.dtype = dtype
+        self.shape, self.dtype = shape, dtype
         self.coefficient_shape = coefficient_shape(shape, boundary)
-        real_axes = tuple(i for i, kind in enumerate(boundary) if kind != "periodic")
+        real = [i for i, kind in enumerate(boundary) if kind != "periodic"]
         # FFTW halves the last axis of the list.
         self.fourier = tuple(i for i, kind in enumerate(boundary) if kind == "periodic")
         self.coefficient_dtype = np.result_type(dtype, np.complex64) if self.fourier else dtype
+        self.buffered = math.prod(shape) <= _BUFFERED
 
-        self.field = pyfftw.empty_aligned(shape, dtype)
-        options = {"threads": threads, "flags": ("FFTW_ESTIMATE",)}
-        if real_axes:
-            self.middle = pyfftw.empty_aligned(shape, dtype)
-            kinds = [boundary[i] for i in real_axes]
-            self.to_real = pyfftw.FFTW(
-                self.field, self.middle, real_axes, tuple(_FORWARD[k] for k in kinds), **options
-            )
-            self.from_real = pyfftw.FFTW(
-                self.middle, self.field, real_axes, tuple(_INVERSE[k] for k in kinds), **options
-            )
-        else:
-            self.middle = self.field
-            self.to_real = self.from_real = None
+        self.to_real = [_Lines(shape, i, _FORWARD[boundary[i]], dtype, threads) for i in real]
+        self.from_real = [_Lines(shape, i, _INVERSE[boundary[i]], dtype, threads) for i in real]
+        # Planning without timing touches no array: those of large plans never take up memory.
+        new = pyfftw.empty_aligned if self.buffered else np.empty
+        self.field = new(shape, dtype)
+        self.modes = self.field
         if self.fourier:
-            self.modes = pyfftw.empty_aligned(self.coefficient_shape, self.coefficient_dtype)
-            self.to_fourier = pyfftw.FFTW(self.middle, self.modes, self.fourier, **options)
+            flags = ("FFTW_ESTIMATE",) if self.buffered else ("FFTW_ESTIMATE", "FFTW_UNALIGNED")
+            options = {"threads": threads, "flags": flags}
+            self.modes = new(self.coefficient_shape, self.coefficient_dtype)
+            self.to_fourier = pyfftw.FFTW(self.field, self.modes, self.fourier, **options)
             self.from_fourier = pyfftw.FFTW(
-                self.modes, self.middle, self.fourier, "FFTW_BACKWARD", **options
+                self.modes, self.field, self.fourier, "FFTW_BACKWARD", **options
             )
-        else:
-            self.modes = self.middle
 
         # FFTW's transforms are unnormalised: `forward` then `inverse` multiplies by
         # prod N (periodic) and prod 2N (real); the orthonormal one shares the root of it.
@@ -122,26 +127,81 @@ class _Plan:
             math.prod((1 if kind == "periodic" else 2) * n for n, kind in zip(shape, boundary))
         )
         # The constant (DCT) and the alternating (DST) mode lack the factor sqrt(2).
-        self.edges = tuple(
-            (slice(None),) * i + (0 if boundary[i] == "neumann" else -1,) for i in real_axes
-        )
+        self.edges = [(slice(None),) * i + (0 if boundary[i] == "neumann" else -1,) for i in real]
 
     def forward(self, field, out, scale):
-        self.field[...] = field
-        if self.to_real is not None:
-            self.to_real.execute()
+        if self.buffered:
+            work, modes = self.field, self.modes
+            work[...] = field
+        else:
+            modes = out
+            work = field if self.fourier else out
+            if self.to_real or not work.flags.c_contiguous:
+                work = field.copy() if self.fourier else out
+                work[...] = field
+        for lines in self.to_real:
+            lines(work)
         if self.fourier:
-            self.to_fourier.execute()
-        np.multiply(self.modes, scale / self.root, out=out, casting="same_kind")
+            self._execute(self.to_fourier, work, modes)
+        np.multiply(modes, scale / self.root, out=out, casting="same_kind")
         for edge in self.edges:
             out[edge] *= math.sqrt(0.5)
 
-    def inverse(self, coefficients, out, scale):
-        np.multiply(coefficients, 1.0 / (scale * self.root), out=self.modes, casting="same_kind")
+    def inverse(self, coefficients, out, scale, overwrite):
+        field, modes = (self.field, self.modes) if self.buffered else (out, out)
+        if self.fourier and not self.buffered:
+            fits = coefficients.flags.c_contiguous and coefficients.dtype == self.coefficient_dtype
+            usable = overwrite and fits and coefficients.flags.writeable
+            modes = coefficients if usable else np.empty_like(self.modes)
+        np.multiply(coefficients, 1.0 / (scale * self.root), out=modes, casting="same_kind")
         for edge in self.edges:
-            self.modes[edge] *= math.sqrt(2.0)
+            modes[edge] *= math.sqrt(2.0)
         if self.fourier:
-            self.from_fourier.execute()
-        if self.from_real is not None:
-            self.from_real.execute()
-        out[...] = self.field
+            self._execute(self.from_fourier, modes, field)
+        for lines in self.from_real:
+            lines(field)
+        if self.buffered:
+            out[...] = field
+
+    def _execute(self, plan, source, target):
+        if self.buffered:
+            plan.execute()
+            return
+        dummies = plan.input_array, plan.output_array
+        plan.update_arrays(source, target)
+        plan.execute()
+        plan.update_arrays(*dummies)  # the plan must not keep the caller's arrays alive
+
+
+class _Lines:
+    """An unnormalised real transform along one axis, in place.
+
+    Lines along another axis than the last are brought together in blocks: FFTW takes four times as
+    long over strided real lines as over contiguous ones.
+    """
+
+    def __init__(self, shape, axis, kind, dtype, threads):
+        self.order = [i for i in range(len(shape)) if i != axis] + [axis]
+        moved = [n for i, n in enumerate(shape) if i != axis] + [shape[axis]]
+        self.step = 1
+        if len(moved) > 1:
+            self.step = min(moved[0], max(1, _BLOCK // math.prod(moved[1:])))
+            moved[0] = self.step
+        self.buffer = pyfftw.zeros_aligned(moved, dtype)
+        self.plan = pyfftw.FFTW(
+            self.buffer, self.buffer, (-1,), (kind,), threads=threads, flags=("FFTW_ESTIMATE",)
+        )
+
+    def __call__(self, values):
+        lines = values.transpose(self.order)
+        if lines.ndim == 1:
+            self.buffer[...] = lines
+            self.plan.execute()
+            lines[...] = self.buffer
+            return
+        for start in range(0, len(lines), self.step):
+            block = lines[start : start + self.step]
+            part = self.buffer[: len(block)]
+            part[...] = block
+            self.plan.execute()
+            block[...] = part

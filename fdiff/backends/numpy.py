@@ -25,15 +25,16 @@ def forward(u, grid, threads: int = 1) -> np.ndarray:
     return transforms.forward(u, grid.boundary, math.sqrt(grid.cell_volume), threads)
 
 
-def inverse(c, grid, threads: int = 1) -> np.ndarray:
-    """Fields of coefficients ``(..., *grid.basis.shape)``."""
+def inverse(c, grid, threads: int = 1, overwrite: bool = False) -> np.ndarray:
+    """Fields of coefficients ``(..., *grid.basis.shape)``; see `fdiff.grid.Basis.inverse`."""
     from fdiff_kernels import transforms
 
     c = np.asarray(c)
     check_trailing("an array of coefficients", c.shape, grid.basis.shape)
     if np.iscomplexobj(c) and not grid.basis.is_complex:
         raise TypeError(f"coefficients on boundaries {grid.boundary} are real; got a complex array")
-    return transforms.inverse(c, grid.shape, grid.boundary, math.sqrt(grid.cell_volume), threads)
+    root = math.sqrt(grid.cell_volume)
+    return transforms.inverse(c, grid.shape, grid.boundary, root, threads, overwrite)
 
 
 def constant(array, like):

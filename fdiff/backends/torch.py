@@ -32,7 +32,7 @@ def forward(u, grid, threads: int = 1) -> torch.Tensor:
     return c * math.sqrt(grid.cell_volume)
 
 
-def inverse(c, grid, threads: int = 1) -> torch.Tensor:
+def inverse(c, grid, threads: int = 1, overwrite: bool = False) -> torch.Tensor:
     """Fields of coefficients ``(..., *grid.basis.shape)``."""
     check_trailing("an array of coefficients", tuple(c.shape), grid.basis.shape)
     if c.is_complex() and not grid.basis.is_complex:

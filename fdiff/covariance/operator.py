@@ -155,7 +155,7 @@ class CovarianceOperator(ABC):
         ``threads`` changes the time only, not a bit of the coefficients.
         """
         c = self.sample_coefficients(grid, size, seed, first, channels, threads=threads)
-        return grid.basis.inverse(c, threads)
+        return grid.basis.inverse(c, threads, overwrite=True)
 
     def __add__(self, other: CovarianceOperator) -> CovarianceOperator:
         if not isinstance(other, CovarianceOperator):
