@@ -27,6 +27,8 @@ _HOME = {
     "FunctionSchedule": "schedule",
     "LinearSchedule": "schedule",
     "NoiseSchedule": "schedule",
+    "ErrorBudget": "budget",
+    "error_budget": "budget",
     "ForwardProcess": "process",
     "Field": "score",
     "EmpiricalScore": "score",
@@ -38,8 +40,8 @@ _HOME = {
     "sample": "solvers",
 }
 _MODULES = {
-    "backends", "convergence", "covariance", "dataset", "grid", "laws", "levels", "metrics", "nn",
-    "noise", "pde", "process", "schedule", "score", "solvers",
+    "backends", "budget", "convergence", "covariance", "dataset", "grid", "laws", "levels",
+    "metrics", "nn", "noise", "pde", "process", "schedule", "score", "solvers",
 }  # fmt: skip
 
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])

@@ -70,6 +70,16 @@ def sampler_law(
     return Law(state.mean[0], state.covariance[0, 0])
 
 
+def closed_law(
+    solver: Solver, process: ForwardProcess, mean, spectrum, grid: Grid, t: float, law: Law
+) -> Law:
+    """``law`` at time ``t`` taken to time 0 as ``solver`` does after its last step."""
+    problem, _, _ = _set_up(process, mean, spectrum, grid, [t, 0.0], law)
+    state = _State.of(law)
+    state = state.after(_closing_map(solver, problem, t, state), problem)
+    return Law(state.mean[0], state.covariance[0, 0])
+
+
 def wasserstein2(a: Law, b: Law, grid: Grid) -> float:
     """``W_2``: ``sqrt(sum omega (|difference of means|^2 + (difference of std)^2))``."""
     squares = np.abs(a.mean - b.mean) ** 2 + (np.sqrt(a.variance) - np.sqrt(b.variance)) ** 2
