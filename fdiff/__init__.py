@@ -30,6 +30,9 @@ _HOME = {
     "ErrorBudget": "budget",
     "error_budget": "budget",
     "ForwardProcess": "process",
+    "OrnsteinUhlenbeckPath": "paths",
+    "QWiener": "paths",
+    "LinearSPDE": "spde",
     "Field": "score",
     "EmpiricalScore": "score",
     "GaussianScore": "score",
@@ -41,7 +44,7 @@ _HOME = {
 }
 _MODULES = {
     "backends", "budget", "convergence", "covariance", "dataset", "grid", "laws", "levels",
-    "metrics", "nn", "noise", "pde", "process", "schedule", "score", "solvers",
+    "metrics", "nn", "noise", "paths", "pde", "process", "schedule", "score", "solvers", "spde",
 }  # fmt: skip
 
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])

@@ -84,37 +84,66 @@ def combined_coefficients(
 
     The coefficients are those of `white_coefficients`; no array is held for any one term.
     """
+    basis = grid.basis
+    amplitude = _amplitude(grid, root)
+    lead = (size,) if channels is None else (size, channels)
+    kind = np.result_type(dtype, np.complex64) if basis.is_complex else np.dtype(dtype)
+    _check_range("size", size, 0, MAX_INDEX)
+    out = np.empty((*lead, *basis.shape), kind)
+    _fill(out, None, amplitude, grid, seed, purpose, terms, first, threads)
+    return out
+
+
+def advance(
+    c: np.ndarray,
+    decay,
+    root: np.ndarray,
+    grid: Grid,
+    seed: int,
+    purpose: int,
+    first: int = 0,
+    *,
+    level: int = 0,
+    time: int = 0,
+    threads: int = 1,
+) -> None:
+    """``c <- decay c + root zeta`` in place: one exact step of a linear equation, fused.
+
+    ``c``: contiguous ``(samples, [channels,] *basis.shape)``; ``decay``: a number or one per mode.
+    """
+    decay = np.broadcast_to(np.asarray(decay, dtype=float), grid.basis.shape)
+    amplitude = _amplitude(grid, root)
+    _fill(c, decay.ravel(), amplitude, grid, seed, purpose, [(level, time, 1.0)], first, threads)
+
+
+def _fill(out, decay, amplitude, grid: Grid, seed, purpose, terms, first, threads) -> None:
+    """``out <- decay out + amplitude sum_j weight_j zeta_j``; ``decay`` None means 0."""
     from fdiff_kernels import philox, policy
 
-    count = 1 if channels is None else channels
-    _check_range("size", size, 0, MAX_INDEX)
+    lead = out.shape[: out.ndim - grid.dim]
+    size, count = lead[0], lead[1] if len(lead) == 2 else 1
     _check_range("first", first, 0, MAX_INDEX - max(size, 1))
     _check_range("channels", count, 1, MAX_INDEX)
     _check_range("threads", threads, 1, 1024)
     for level, time, _ in terms:
         _check_range("level", level, 0, MAX_LEVEL)
         _check_range("time", time, 0, MAX_INDEX - 1)
+    if not out.flags.c_contiguous:
+        raise ValueError("noise is written into contiguous arrays; pass a copy")
     key = np.uint64(checked_seed(seed))
     keys = np.array([philox.stream_key(key, purpose, i) for i in range(count)], np.uint32)
     levels, times, weights = zip(*terms) if terms else ((), (), ())
-    amplitude = _amplitude(grid, root)
-    basis = grid.basis
-    parts = 2 if basis.is_complex else 1
-    out = np.empty((size, count, amplitude.size, parts), dtype)
+    real = out.view(out.real.dtype).reshape(size, count, amplitude.size, -1)
     arguments = (
-        *_lines(grid), amplitude, keys, np.int64(first), np.array(levels, np.uint32),
-        np.array(times, np.uint32), np.array(weights, np.float64),
+        *_lines(grid), np.empty(0) if decay is None else decay, amplitude, keys, np.int64(first),
+        np.array(levels, np.uint32), np.array(times, np.uint32), np.array(weights, np.float64),
     )  # fmt: skip
     policy.in_ranges(
-        lambda start, stop: philox.gaussian_modes(*arguments, start, stop, out),
+        lambda start, stop: philox.gaussian_modes(*arguments, start, stop, real),
         amplitude.size,
         threads,
         least=_MODES_PER_THREAD,
     )
-    if parts == 2:
-        out = out.view(np.result_type(out.dtype, np.complex64))
-    shape = (size, *basis.shape) if channels is None else (size, channels, *basis.shape)
-    return out.reshape(shape)
 
 
 def _amplitude(grid: Grid, root: np.ndarray | None) -> np.ndarray:

@@ -186,12 +186,13 @@ def _place(k1, k2, k3, periodic, start, count, low, high, first, second):
 
 @kernel
 def gaussian_modes(
-    k1, k2, k3, periodic, root, keys, first, levels, times, weights, start, stop, out
+    k1, k2, k3, periodic, decay, root, keys, first, levels, times, weights, start, stop, out
 ):
-    """``out = root * sum_j weights_j zeta(level_j, time_j)`` for the modes ``start .. stop - 1``.
+    """``out = decay * out + root * sum_j weights_j zeta(level_j, time_j)``, modes ``start`` on.
 
     ``zeta``: independent, ``E|zeta|^2 = 1``, Hermitian where an axis is periodic. ``k1, k2, k3``:
     wave numbers along the axes (``[0]`` for an axis that is not there); ``root``: ``(modes,)``;
+    ``decay``: ``(modes,)``, or empty, which means 0; the modes are ``start .. stop - 1``;
     ``keys``: a stream's key per channel; ``out``: ``(samples, channels, modes, parts)`` with real
     and imaginary part, or the real one alone where no axis is periodic.
     """
@@ -202,7 +203,7 @@ def gaussian_modes(
     for begin in range(start, stop, _CHUNK):
         count = min(_CHUNK, stop - begin)
         scale = root[begin : begin + count]
-        if not scale.any():
+        if decay.size == 0 and not scale.any():
             out[:, :, begin : begin + count] = 0.0
             continue
         _place(k1, k2, k3, periodic, begin, count, low, high, factor1, factor2)
@@ -221,11 +222,17 @@ def gaussian_modes(
                         count, sum1, sum2,
                     )  # fmt: skip
                 row = out[sample, channel]
+                if decay.size == 0:
+                    row[begin : begin + count] = 0.0
+                else:
+                    for i in range(count):
+                        for part in range(parts):
+                            row[begin + i, part] *= decay[begin + i]
                 for i in range(count):
-                    row[begin + i, 0] = factor1[i] * sum1[i]
+                    row[begin + i, 0] += factor1[i] * sum1[i]
                 if parts == 2:
                     for i in range(count):
-                        row[begin + i, 1] = factor2[i] * sum2[i]
+                        row[begin + i, 1] += factor2[i] * sum2[i]
 
 
 @kernel
