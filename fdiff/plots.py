@@ -84,39 +84,34 @@ def spectra(panels: Sequence[tuple[str, dict, dict]], modes_end: float | None = 
     return figure
 
 
-def losses(training: Sequence[dict], validation: Sequence[dict]):
-    """Loss over wall time, levels shaded, validation losses marked; the linear model is 1.
+def losses(log: Sequence[dict]):
+    """Loss over wall time, levels shaded; the linear model is 1.
 
-    ``training``: dicts with ``seconds``, ``level`` (nodes per axis) and ``loss``; ``validation``:
-    the same, the loss being that of ``level``.
+    ``log``: lines of a run's ``metrics.jsonl``, with ``seconds``, ``level`` (shape), ``loss`` (mean
+    since the line before) and ``validation`` (loss by level).
     """
     figure, axes = _axes(figsize=(6.4, 2.9))
-    seconds = np.array([row["seconds"] for row in training]) / 60
-    loss = np.array([row["loss"] for row in training])
-    level = np.array([row["level"] for row in training])
-    width = max(1, len(loss) // 60)
-    smooth = np.convolve(loss, np.ones(width) / width, mode="valid")
-    axes.plot(seconds, loss, color=GREY, lw=0.4, alpha=0.5)
-    axes.plot(seconds[width - 1 :], smooth, color=BLACK, lw=1.2, label="training (running mean)")
-    for i, n in enumerate(dict.fromkeys(level.tolist())):
-        inside = seconds[level == n]
+    minutes = np.array([row["seconds"] for row in log]) / 60
+    level = [row["level"][0] for row in log]
+    begin = 0.0
+    for i, n in enumerate(dict.fromkeys(level)):
+        end = max(m for m, at in zip(minutes, level) if at == n)
         if i % 2:
-            axes.axvspan(inside[0], inside[-1], color=GREY, alpha=0.12, lw=0)
-        middle = (inside[0] + inside[-1]) / 2
+            axes.axvspan(begin, end, color=GREY, alpha=0.12, lw=0)
         axes.text(
-            middle, 0.98, f"trained at {n}²", transform=axes.get_xaxis_transform(), ha="center",
-            va="top",
+            (begin + end) / 2, 0.98, f"trained at {n}²", transform=axes.get_xaxis_transform(),
+            ha="center", va="top",
         )  # fmt: skip
-    levels = dict.fromkeys(row["level"] for row in validation)
-    for n, color, marker in zip(levels, (BLUE, ORANGE, GREEN), "os^"):
-        mine = [row for row in validation if row["level"] == n]
-        axes.plot(
-            [row["seconds"] / 60 for row in mine], [row["loss"] for row in mine], color=color,
-            marker=marker, ms=4, lw=1, label=f"held out, {n}²",
-        )  # fmt: skip
+        begin = end
+    loss = [row["loss"] for row in log]
+    axes.step([0, *minutes], [loss[0], *loss], color=GREY, lw=1.2, label="training (mean)")
+    curves = dict.fromkeys(name for row in log for name in row["validation"])
+    for name, color, marker in zip(curves, (BLUE, ORANGE, GREEN), "os^"):
+        seen = [(m, row["validation"][name]) for m, row in zip(minutes, log) if row["validation"]]
+        label = f"held out, {name.split('x')[0]}²"
+        axes.plot(*zip(*seen), color=color, marker=marker, ms=3.5, lw=1.2, label=label)
     axes.axhline(1, color=BLACK, lw=0.6, ls=":")
-    top = max(1.01, float(np.quantile(smooth, 0.99)) + 0.01)
-    bottom = min([smooth.min(), *(row["loss"] for row in validation)]) - 0.02
-    axes.set(xlabel="minutes", ylabel="loss (linear model = 1)", ylim=(bottom, top + 0.02))
-    axes.legend(loc="lower left", fontsize=8)
+    axes.set(xlabel="minutes", ylabel="loss (linear model = 1)", xlim=(0, None))
+    axes.margins(y=0.15)
+    axes.legend(loc="center right", fontsize=8)
     return figure

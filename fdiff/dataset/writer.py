@@ -41,7 +41,9 @@ def write_fields(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        with h5py.File(partial, "w") as file:
+        # From version 1.8 of the format on, an attribute may exceed 64 kB, as a list of what was
+        # trained on does.
+        with h5py.File(partial, "w", libver=("v108", "v110")) as file:
             file.attrs[ATTRIBUTE] = json.dumps(
                 {
                     **provenance,
