@@ -1,8 +1,8 @@
 """Where the error of a sampler comes from, on Gaussian data and without sampling.
 
 The laws of the sampler and of the data are known mode by mode, so each part is a number, and they
-bound the whole: ``total <= sqrt((initial + step + stop)^2 + truncation^2)``. Real data add the error
-of the score and what their mean and spectrum do not tell.
+bound the whole: ``total <= sqrt((initial + step + stop)^2 + truncation^2)``. Real data add the
+error of the score and what their mean and spectrum do not tell.
 """
 
 from __future__ import annotations
@@ -193,8 +193,8 @@ def suggest(
         if steps > MOST_STEPS:
             name, value = max(list(budget.parts.items())[:3], key=lambda part: part[1])
             raise ValueError(
-                f"no number of steps reaches {accuracy:.1e}: with {MOST_STEPS} the {name} still errs by "
-                f"{value:.1e}" + "".join(f"; {note}" for note in budget.notes)
+                f"no number of steps reaches {accuracy:.1e}: with {MOST_STEPS} the {name} still "
+                f"errs by {value:.1e}" + "".join(f"; {note}" for note in budget.notes)
             )
 
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from problems import TP1
 
 import fdiff
-from fdiff import solvers
+from fdiff import laws, solvers
 
 GRID = fdiff.Grid((12, 9), boundary=("periodic", "neumann"))
 PROCESS = fdiff.ForwardProcess(fdiff.BesselCovariance(50.0, 25.0, 2.0), TP1.schedule)
@@ -205,3 +205,46 @@ def test_bad_time_grids():
 def test_time_is_the_inverse_of_half_log_snr(half_log_snr, schedule):
     t = schedule.time(half_log_snr)
     assert_allclose(schedule.half_log_snr(t), half_log_snr, rtol=1e-9, atol=1e-9)
+
+
+PATHWISE = [name for name, scheme in solvers.SCHEMES.items() if scheme().draws == 1]
+
+
+@pytest.mark.parametrize("name", PATHWISE)
+def test_one_path_drives_coarse_and_fine_steps_as_their_exact_coupling_says(name):
+    """Sampled RMS difference of N and 2N steps on one Q-Wiener path, against its exact value."""
+    grid, size, solver = TP1.grid(16), 400, solvers.SCHEMES[name]()
+    path = fdiff.paths.QWiener(TP1.prior, horizon=1.0, seed=3)
+    fine = solvers.times(TP1.process(), 16)
+    options = {"solver": solver, "path": path, "start": "exact", "close": False}
+    a, b = (
+        fdiff.sample(TP1.score(grid), grid, size, times=times, **options).fields
+        for times in (fine, fine[::2])
+    )
+    observed = np.sqrt((grid.cell_volume * (a - b) ** 2).sum(-1).mean())
+    data = (TP1.process(), TP1.mean(grid), TP1.data.eigenvalues(grid), grid)
+    assert_allclose(observed, laws.strong_difference(solver, *data, fine), rtol=0.15)
+
+
+@pytest.mark.parametrize("name", ["euler-maruyama", "ancestral"])
+def test_a_path_is_one_function_for_all_batches_grids_and_backends(name):
+    torch = pytest.importorskip("torch")
+    coarse = TP1.grid(16)
+    score = fdiff.GaussianScore(TP1.process(), 0.0, TP1.data)
+    path = fdiff.paths.QWiener(TP1.prior, horizon=2.0, seed=3)
+    options = {"solver": solvers.SCHEMES[name](), "steps": 6, "path": path}
+    whole = fdiff.sample(score, coarse, 5, **options).fields
+    assert_array_equal(fdiff.sample(score, coarse, 5, batch=2, **options).fields, whole)
+    fine = fdiff.sample(score, coarse.refine(2), 5, **options)
+    seen = fdiff.levels.restrict_field(fine.fields, fine.grid, coarse)
+    assert_allclose(seen, whole, atol=1e-12)
+    tensor = fdiff.sample(score, coarse, 5, backend="torch", **options).fields
+    assert isinstance(tensor, torch.Tensor)
+    assert_allclose(tensor.numpy(), whole, atol=1e-11)
+
+
+def test_paths_drive_only_schemes_with_one_draw_a_step():
+    path = fdiff.paths.QWiener(PROCESS.covariance)
+    for name in ("ddim", "predictor-corrector"):
+        with pytest.raises(ValueError, match="one draw of noise"):
+            draw(name, path=path)

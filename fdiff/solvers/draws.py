@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -23,29 +23,41 @@ class WienerPath(Protocol):
         """Coefficients of ``W(b) - W(a)`` of samples ``first ..``, as numpy."""
 
 
-@dataclass(frozen=True)
 class Clock:
-    """A path and the time that it has reached at each time of the sampler's grid.
+    """A path read in a solver's own clock, so that steps of any size share it.
 
-    The solver's own clock, mapped to the path's horizon: steps that share the first and the last
-    time share the path, however many they are.
+    The clock of a scheme may run over many powers of ten, so the path's horizon is divided evenly
+    among pieces of equal length in ``lambda`` (the last one ends at ``t = 0``), and the clock runs
+    evenly within each: ``dV = sqrt(dc / dp) dW(p)`` with ``c`` the clock and ``p`` the path's time
+    is again a Q-Wiener process in ``c``. The pieces depend on the first time only.
     """
 
-    path: WienerPath
-    ticks: np.ndarray
+    PIECES = 64
+    LAST = 12.0  # half log-SNR at which the last piece begins; t ~ 1e-10 for common schedules
 
-    @classmethod
-    def of(cls, path: WienerPath, solver: Solver, process, times: np.ndarray) -> Clock:
+    def __init__(self, path: WienerPath, solver: Solver, process, times: np.ndarray):
         if solver.draws != 1:
             raise ValueError(f"a path drives schemes with one draw of noise a step, not {solver!r}")
-        # At t = 0 the clock of the bridge is infinite; the step to it draws no noise.
-        ticks = np.array([solver.clock(process, t) for t in times.tolist() if t > 0])
-        return cls(path, path.horizon * (ticks - ticks[0]) / (ticks[-1] - ticks[0]))
+        first = process.half_log_snr(float(times[0]))
+        nodes = process.schedule.time(np.linspace(first, self.LAST, self.PIECES))
+        ticks = [solver.clock(process, t) for t in [float(times[0]), *nodes[1:].tolist(), 0.0]]
+        self.path = path
+        # The bridge's clock is infinite at t = 0, where its last step draws no noise.
+        self.nodes = np.array([tick for tick in ticks if math.isfinite(tick)])
+        self.positions = path.horizon * np.arange(len(self.nodes)) / (len(self.nodes) - 1)
+        self.ticks = [solver.clock(process, t) for t in times.tolist()]
 
     def increment(self, step: int, grid: Grid, size: int, first: int, channels):
         """Over one step, normalised to N(0, Q)."""
-        a, b = self.ticks[step : step + 2].tolist()
-        return self.path.increment(a, b, grid, size, first, channels) / math.sqrt(b - a)
+        a, b = self.ticks[step : step + 2]
+        inside = self.nodes[(self.nodes > a) & (self.nodes < b)]
+        bounds = [a, *inside.tolist(), b]
+        total = 0.0
+        for low, high in pairwise(bounds):
+            p, r = np.interp([low, high], self.nodes, self.positions).tolist()
+            share = math.sqrt((high - low) / (b - a) / (r - p))
+            total = total + share * self.path.increment(p, r, grid, size, first, channels)
+        return total
 
 
 class StepNoise:

@@ -29,4 +29,4 @@ class ExponentialEuler(Solver):
         return x + growth * drift + math.sqrt(math.expm1(elapsed)) * noise(), ()
 
     def clock(self, process, t):
-        return -math.exp(process.schedule.B(t))
+        return -math.expm1(process.schedule.B(t))

@@ -91,7 +91,7 @@ def sample(
     make = _Start(score, grid, float(times[0]), start, channels, (backend, dtype, device), size)
     chunk = size if batch is None else min(max(1, batch), size)
     begins = range(0, size, chunk)
-    clock = None if path is None else Clock.of(path, solver, score.process, times)
+    clock = None if path is None else Clock(path, solver, score.process, times)
     report = _Progress(progress, len(begins) * (len(times) - 1))
     pieces, trajectories, evaluations = [], [], 0
     for begin in begins:
