@@ -70,7 +70,7 @@ class LinearSPDE:
         start: np.ndarray | None = None,
         threads: int = 1,
     ) -> Iterator[np.ndarray]:
-        """Coefficients ``(size, [channels,] *basis.shape)`` at increasing ``times``, from ``t = 0``.
+        """Coefficients ``(size, [channels,] *basis.shape)`` at increasing ``times``, from t = 0 on.
 
         ``start``: coefficients at 0, by default none. The arrays are new; only one is held. On
         two grids the same times give the same path.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_coarse_increments_are_sums_of_fine_ones(seed, level, data):
     a, b = j / 2**level, (j + 1) / 2**level
     coarse = path.increment(a, b, GRID, 2)
     ends = np.linspace(a, b, 2 ** (fine - level) + 1)
-    parts = sum(path.increment(s, t, GRID, 2) for s, t in zip(ends[:-1], ends[1:]))
+    parts = sum(path.increment(s, t, GRID, 2) for s, t in pairwise(ends))
     assert_allclose(parts, coarse, rtol=0, atol=1e-13)
 
 
@@ -74,7 +75,7 @@ def test_midpoints_are_the_bridge_of_the_specification():
 def test_increments_are_independent_normal_and_have_their_variance():
     size, n = 400, 16
     ends = np.linspace(0, 2, n + 1)
-    steps = np.stack([PATH.increment(a, b, GRID, size) for a, b in zip(ends[:-1], ends[1:])])
+    steps = np.stack([PATH.increment(a, b, GRID, size) for a, b in pairwise(ends)])
     q = TP1.prior.eigenvalues(GRID)[1:12]
     z = steps[:, :, 1:12] / np.sqrt(q * 2 / n)
     # Each of the 16 x 11 variances, as a sum of 2 size squares of normals.

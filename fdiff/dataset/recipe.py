@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.resources
 import json
 import math
 import numbers
@@ -200,9 +201,8 @@ def from_dict(content: Mapping[str, Any]) -> Recipe:
 
 
 def folder() -> Path:
-    import data_generation
-
-    return Path(data_generation.__file__).parent
+    """Where the recipes that come with the package lie: data found by name, not code imported."""
+    return Path(str(importlib.resources.files("data_generation")))
 
 
 def names() -> list[str]:
