@@ -89,8 +89,7 @@ class TrainingConfig:
     symmetries: tuple[str, ...] = ()  # of the data's law, used to augment it
     half_log_snr: tuple[float, float] = (-5.0, 4.6)  # lambda is uniform between
     seed: int = 0
-    validate_every: int = 500  # steps
-    save_every: int = 500
+    save_every: int = 500  # steps between validations, each with a checkpoint
     compile: bool = False
     bf16: bool = False  # on CUDA only
 
@@ -151,12 +150,12 @@ class Config:
 
     def replace(self, **changes: Any) -> Config:
         """A copy; keys as ``training__seed=1`` or ``network__n_modes=20``."""
-        out = self
+        tables: dict[str, dict[str, Any]] = {}
         for key, value in changes.items():
             part, name = key.split("__")
-            new = dataclasses.replace(getattr(out, part), **{name: value})
-            out = dataclasses.replace(out, **{part: new})
-        return out
+            tables.setdefault(part, {})[name] = value
+        parts = {k: dataclasses.replace(getattr(self, k), **v) for k, v in tables.items()}
+        return dataclasses.replace(self, **parts)
 
 
 def _plain(value):

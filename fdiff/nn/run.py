@@ -22,7 +22,13 @@ from fdiff.nn.config import Config
 from fdiff.nn.precondition import Denoiser
 from fdiff.nn.score import NetworkScore
 from fdiff.nn.spectrum import estimate_mean, estimate_spectrum
-from fdiff.nn.trainer import MultilevelTrainer, Progress, TrainingDiverged, level_grids
+from fdiff.nn.trainer import (
+    MultilevelTrainer,
+    Progress,
+    TrainingDiverged,
+    checked_fields,
+    level_grids,
+)
 from fdiff.process import ForwardProcess
 from fdiff.schedule import LinearSchedule
 
@@ -157,7 +163,7 @@ def _is_best(trainer: MultilevelTrainer) -> bool:
 
 def _fresh(fields, grid: Grid, config: Config, validation, device):
     # Checked before anything is estimated from them.
-    _check_fields(fields)
+    checked_fields(fields, grid, "training")
     c = grid.basis.project(grid.basis.forward(np.asarray(fields, float)))
     channels = c.shape[1]
     mean = estimate_mean(c if channels > 1 else c[:, 0], grid)
@@ -283,12 +289,6 @@ def _write_config(directory: Path, config: dict[str, Any]) -> None:
 def _with_channels(fields, grid: Grid) -> np.ndarray:
     fields = np.asarray(fields)
     return fields[:, None] if fields.ndim == grid.dim + 1 else fields
-
-
-def _check_fields(fields: np.ndarray) -> None:
-    from fdiff.nn.trainer import checked_fields
-
-    checked_fields(fields, "training")
 
 
 def _restricted(fields: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:

@@ -100,10 +100,10 @@ class MultilevelTrainer:
         self.device = torch.device("cpu" if device is None else device)
         self.grids = level_grids(grid, config.levels)
         augment.check_symmetries(config.symmetries, grid)
-        self.data = _levels_of(_checked(fields, grid, "training"), grid, self.grids)
+        self.data = _levels_of(checked_fields(fields, grid, "training"), grid, self.grids)
         self.held_out = None
         if validation is not None:
-            kept = _checked(validation, grid, "validation")[:VALIDATION_SIZE]
+            kept = checked_fields(validation, grid, "validation")[:VALIDATION_SIZE]
             self.held_out = _levels_of(kept, grid, self.grids)
         self.denoiser = denoiser.to(self.device)
         for level in self.grids:
@@ -150,12 +150,10 @@ class MultilevelTrainer:
             self._losses.append(loss)
             elapsed = time.perf_counter() - start
             self.seconds = before + elapsed
-            config = self.config
-            boundary = self.step in self._ends
-            if boundary or self.step % config.validate_every == 0:
+            if self.step in self._ends or self.step % self.config.save_every == 0:
                 self._record(level)
-            if save is not None and (boundary or self.step % config.save_every == 0):
-                save(self)
+                if save is not None:
+                    save(self)
             if progress is not None:
                 done = self._work_done()
                 left = (self._work - done) / max(done - first_work, 1.0) * elapsed
@@ -227,7 +225,7 @@ class MultilevelTrainer:
         numbers = {
             "step": self.step,
             "seconds": self.seconds,
-            "recent_losses": self._losses[-self.config.validate_every :],
+            "recent_losses": self._losses[-self.config.save_every :],
         }
         return {"tensors": tensors, "numbers": numbers}
 
@@ -299,7 +297,7 @@ class MultilevelTrainer:
         )
 
     def _record(self, level: int) -> None:
-        recent = self._losses[-self.config.validate_every :]
+        recent = self._losses[-self.config.save_every :]
         self.records.append(
             Record(
                 self.step,
@@ -356,17 +354,13 @@ def level_grids(grid: Grid, levels: tuple[int, ...]) -> tuple[Grid, ...]:
     return grids.Hierarchy(grid, shapes).grids
 
 
-def _checked(fields, grid: Grid, split: str) -> np.ndarray:
+def checked_fields(fields, grid: Grid, split: str) -> np.ndarray:
+    """``fields`` where they fit the grid, there are any and all are finite; else ValueError."""
     fields = np.asarray(fields)
     if fields.ndim != 2 + grid.dim or fields.shape[2:] != grid.shape:
         raise ValueError(
             f"{split} fields must have shape (samples, channels, *{grid.shape}), got {fields.shape}"
         )
-    return checked_fields(fields, split)
-
-
-def checked_fields(fields: np.ndarray, split: str) -> np.ndarray:
-    """``fields`` where there are any and all are finite; else ValueError."""
     if len(fields) == 0:
         raise ValueError(f"the {split} split is empty: choose another split, or make more data")
     finite = np.isfinite(fields).reshape(len(fields), -1).all(1)

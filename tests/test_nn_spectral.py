@@ -1,0 +1,199 @@
+"""Spectral layers: both paths agree, no mode is lost, one operator on all grids."""
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import fdiff  # noqa: E402
+from fdiff.nn import FNO, FullMixing, RadialMixing, from_modes, to_modes  # noqa: E402
+from fdiff.nn.spectral import mode_count  # noqa: E402
+
+BOXES = [
+    fdiff.Grid((9,), 2.0, "periodic"),
+    fdiff.Grid((8,), 1.0, "neumann"),
+    fdiff.Grid((8, 9), (1.0, 2.0), "periodic"),
+    fdiff.Grid((9, 8), (1.0, 2.0), ("periodic", "neumann")),
+    fdiff.Grid((8, 7), (2.0, 1.0), ("dirichlet", "periodic")),
+    fdiff.Grid((7, 8), 1.0, ("neumann", "dirichlet")),
+    fdiff.Grid((6, 5, 7), 1.0, ("periodic", "neumann", "periodic")),
+]
+IDS = ["-".join(f"{b[0]}{n}" for b, n in zip(g.boundary, g.shape)) for g in BOXES]
+boxes = pytest.mark.parametrize("box", BOXES, ids=IDS)
+
+
+def nodes(grid, channels=3, batch=2, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((batch, *grid.shape, channels), generator=generator, dtype=dtype)
+
+
+def smooth(grid, n_modes, channels=2, batch=2, seed=0):
+    """The same random band-limited functions on every grid of a box, ``(batch, channels, ...)``."""
+    small = grid.with_shape(n_modes)
+    generator = np.random.default_rng(seed)
+    u = generator.standard_normal((batch, channels, *small.shape))
+    c = small.basis.project(small.basis.forward(u))
+    c *= np.exp(-0.5 * np.sqrt(small.basis.laplacian) * max(grid.lengths) / math.pi)
+    return torch.from_numpy(grid.basis.inverse(fdiff.levels.prolong(c, small, grid)))
+
+
+@boxes
+def test_matrix_products_and_ffts_give_the_same_modes_and_the_same_nodes(box):
+    modes = tuple(n - 1 for n in box.shape)
+    u = nodes(box)
+    by_matrices, by_fft = (to_modes(u, box, modes, matrices=m) for m in (True, False))
+    torch.testing.assert_close(by_matrices, by_fft, rtol=0, atol=1e-13)
+    c = by_fft + 0.1
+    torch.testing.assert_close(
+        from_modes(c, box, modes, matrices=True),
+        from_modes(c, box, modes, matrices=False),
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+@boxes
+def test_modes_of_a_band_limited_function_bring_it_back(box):
+    modes = tuple(max(2, n - 2) for n in box.shape)
+    u = smooth(box, modes).movedim(1, -1)
+    assert to_modes(u, box, modes).shape[1:-1] == mode_count(box, modes)
+    torch.testing.assert_close(
+        from_modes(to_modes(u, box, modes), box, modes), u, rtol=0, atol=1e-12
+    )
+
+
+@boxes
+def test_the_constant_has_coefficient_one_on_every_box(box):
+    if "dirichlet" in box.boundary:
+        pytest.skip("the constant is no function of a Dirichlet box's basis")
+    c = to_modes(torch.ones((1, *box.shape, 1), dtype=torch.float64), box, (3,) * box.dim)
+    assert abs(complex(c.flatten()[0]) - 1) < 1e-14
+    assert c.abs().sum() < 1 + 1e-12
+
+
+@boxes
+@pytest.mark.parametrize("mixing", ["full", "radial"])
+def test_a_spectral_layer_is_the_same_operator_on_a_finer_grid(box, mixing):
+    modes = tuple(n - 2 for n in box.shape)
+    kind = {"full": FullMixing, "radial": RadialMixing}[mixing]
+    layer = kind(box, 2, 2, modes).double()
+    fine = box.with_shape(tuple(2 * n + 1 for n in box.shape))
+
+    def apply(grid):
+        u = smooth(grid, modes).movedim(1, -1)
+        return from_modes(layer(to_modes(u, grid, modes)), grid, modes).movedim(-1, 1)
+
+    restricted = fdiff.levels.restrict_field(apply(fine).detach().numpy(), fine, box)
+    np.testing.assert_allclose(apply(box).detach().numpy(), restricted, rtol=0, atol=1e-12)
+
+
+def random_network(box, modes, **options):
+    network = FNO(box, 2, 1, hidden_channels=6, n_layers=2, n_modes=modes, **options).double()
+    with torch.no_grad():
+        network.project[-1].weight.normal_(generator=torch.Generator().manual_seed(1))
+    return network
+
+
+def resolution_error(network, grid, modes):
+    """RMS of ``network on n - restriction of network on 2n`` on one band-limited input."""
+    t = torch.tensor([0.3, -1.0], dtype=torch.float64)
+    with torch.no_grad():
+        coarse = network(smooth(grid, modes), t).numpy()
+        fine = network(smooth(grid.refine(2), modes), t).numpy()
+    difference = coarse - fdiff.levels.restrict_field(fine, grid.refine(2), grid)
+    return float(np.sqrt((difference**2).mean()) / coarse.std())
+
+
+@pytest.mark.parametrize(
+    "boundary", ["periodic", "neumann", ("periodic", "neumann"), ("neumann", "dirichlet")]
+)
+@pytest.mark.parametrize("mixing", ["full", "radial"])
+def test_the_resolution_error_of_a_network_falls_fast_under_refinement(boundary, mixing):
+    modes = (6, 5)
+    box = fdiff.Grid((9, 11), (1.0, 1.5), boundary)  # odd and not square
+    network = random_network(box, modes, mixing=mixing, coordinates=True)
+    errors = [resolution_error(network, box.refine(f), modes) for f in (1, 2, 4)]
+    # Aliasing of a smooth activation falls faster than any power where the layers' own functions
+    # are smooth. On a Dirichlet axis the activation does not vanish at the wall, where its sine
+    # series converges in L2 with order 1/2 only.
+    factor = 1.4 if "dirichlet" in boundary else 200.0
+    assert errors[0] < 0.2
+    assert errors[2] < errors[0] / factor, errors
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "neumann"])
+def test_oversampled_activations_remove_the_aliasing(boundary):
+    grid = fdiff.Grid((9, 11), 1.0, boundary)
+    h = smooth(grid, grid.shape)
+    fine = grid.refine(8)
+    exact = torch.nn.functional.silu(smooth(fine, grid.shape))
+    exact = torch.from_numpy(fdiff.levels.restrict_field(exact.numpy(), fine, grid))
+    errors = []
+    for factor in (1, 2, 4):
+        block = random_network(grid, 4, oversampling=factor).blocks[0]
+        found = block._activate(h.movedim(1, -1), grid).movedim(-1, 1)
+        errors.append(float((found - exact).square().mean().sqrt()))
+    assert errors[1] < 0.1 * errors[0], errors
+    assert errors[2] < 0.01 * errors[1], errors
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "neumann"])
+def test_a_radial_network_commutes_with_reflection_and_transposition(boundary):
+    grid = fdiff.Grid((8, 8), 1.0, boundary)
+    network = random_network(grid, 6)
+    x, t = nodes(grid, 2).movedim(-1, 1), torch.tensor([0.1, 2.0], dtype=torch.float64)
+    for move in (lambda u: u.flip(2), lambda u: u.flip(3), lambda u: u.transpose(2, 3)):
+        torch.testing.assert_close(network(move(x), t), move(network(x, t)), rtol=0, atol=1e-12)
+
+
+def test_the_number_of_weights_hardly_depends_on_the_boundary():
+    boxes = [fdiff.Grid((64, 64), 1.0, b) for b in ("periodic", "neumann", "dirichlet")]
+    counts = [FullMixing(box, 4, 4, (28, 28)).entries.numel() for box in boxes]
+    assert max(counts) < 1.1 * min(counts), counts
+
+
+@boxes
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_networks_run_in_both_precisions_and_have_gradients(box, dtype):
+    modes = tuple(min(4, n) for n in box.shape)
+    network = random_network(box, modes, mixing="full", condition_channels=2).to(dtype)
+    x = nodes(box, 2, dtype=dtype).movedim(-1, 1)
+    out = network(x, torch.zeros(2, dtype=dtype), torch.ones(2, 2, dtype=dtype))
+    assert out.dtype == dtype
+    assert out.shape == (2, 1, *box.shape)
+    out.square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+def test_a_new_network_is_zero_and_leaves_the_global_generator_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    network = FNO(fdiff.Grid((8, 8), 1.0, "neumann"), n_modes=4, hidden_channels=4, seed=1)
+    assert torch.rand(1) == expected
+    assert not network(torch.randn(2, 1, 8, 8), torch.zeros(2)).any()
+
+
+def test_more_modes_than_nodes_are_refused_with_both_numbers():
+    network = FNO(fdiff.Grid((16, 16), 1.0, "neumann"), n_modes=12, hidden_channels=4)
+    with pytest.raises(ValueError, match=r"n_modes \(12, 12\).*\(8, 16\)"):
+        network(torch.zeros(1, 1, 8, 16), torch.zeros(1))
+    with pytest.raises(ValueError, match="expected"):
+        network(torch.zeros(1, 2, 16, 16), torch.zeros(1))
+    with pytest.raises(ValueError, match="mixing"):
+        FNO(fdiff.Grid((16,)), mixing="other")
+    with pytest.raises(ValueError, match="condition"):
+        FNO(fdiff.Grid((16,)), n_modes=4, condition_channels=2)(
+            torch.zeros(1, 1, 16), torch.zeros(1)
+        )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_networks_agree_between_cpu_and_cuda():
+    grid = fdiff.Grid((16, 12), 1.0, ("periodic", "neumann"))
+    network = random_network(grid, 8)
+    x, t = smooth(grid, (8, 8)), torch.zeros(2, dtype=torch.float64)
+    expected = network(x, t)
+    torch.testing.assert_close(network.cuda()(x.cuda(), t.cuda()).cpu(), expected)
