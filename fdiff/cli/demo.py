@@ -118,7 +118,7 @@ def _train(out: Path, quick: bool) -> None:
     # The square's symmetries are those of the equation and of the initial law.
     training: dict[str, Any] = {"symmetries": ["reflections", "transpositions"]}
     if quick:
-        training |= {"steps": list(QUICK_STEPS), "validate_every": sum(QUICK_STEPS) // 4}
+        training |= {"steps": list(QUICK_STEPS), "save_every": sum(QUICK_STEPS) // 4}
     run = out / "run"
     train_from_file(
         out / "data.h5", run, {"training": training}, field=["u"], time=TIME, split=None,
