@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -62,11 +63,20 @@ def sampler_law(
             affine in the state (adaptive or Metropolised).
     """
     problem, times, first = _set_up(process, mean, spectrum, grid, times, start)
-    state = _State.of(first)
-    for t, u in zip(times[:-1].tolist(), times[1:].tolist()):
-        state = state.after(step_map(solver, problem, t, u, state.memory), problem)
+    law = propagate(solver, problem, first, times)
     if close and times[-1] > 0:
-        state = state.after(_closing_map(solver, problem, float(times[-1]), state), problem)
+        law = _closed(solver, problem, float(times[-1]), law)
+    return law
+
+
+def propagate(solver: Solver, problem: Problem, law: Law, times) -> Law:
+    """``law`` at the first of ``times`` taken to the last, for any score that is affine.
+
+    Affine mode by mode, that is: the exact score of Gaussian data, or one with an error.
+    """
+    state = _State.of(law)
+    for t, u in pairwise(np.asarray(times, dtype=float).tolist()):
+        state = state.after(step_map(solver, problem, t, u, state.memory), problem)
     return Law(state.mean[0], state.covariance[0, 0])
 
 
@@ -75,9 +85,7 @@ def closed_law(
 ) -> Law:
     """``law`` at time ``t`` taken to time 0 as ``solver`` does after its last step."""
     problem, _, _ = _set_up(process, mean, spectrum, grid, [t, 0.0], law)
-    state = _State.of(law)
-    state = state.after(_closing_map(solver, problem, t, state), problem)
-    return Law(state.mean[0], state.covariance[0, 0])
+    return _closed(solver, problem, t, law)
 
 
 def wasserstein2(a: Law, b: Law, grid: Grid) -> float:
@@ -166,10 +174,11 @@ def step_map(
     return _read_off(rows, size, tuple(e.half_log_snr for e in after))
 
 
-def _closing_map(solver: Solver, problem: Problem, t: float, state: _State) -> StepMap:
-    """The map to time 0; it looks at the state only."""
-    probes = _probes(problem.grid, len(state.mean))
-    return _read_off([solver.close(problem, probes[0], t)], len(state.mean), ())
+def _closed(solver: Solver, problem: Problem, t: float, law: Law) -> Law:
+    probes = _probes(problem.grid, 1)
+    step = _read_off([solver.close(problem, probes[0], t)], 1, ())
+    state = _State.of(law).after(step, problem)
+    return Law(state.mean[0], state.covariance[0, 0])
 
 
 def _probes(grid: Grid, count: int) -> list[np.ndarray]:
