@@ -16,7 +16,7 @@ from fdiff.convergence import Record, Verdict, write_csv, write_json
 from fdiff.report import Report
 from validation.claim import Claim
 
-FRAME = {"__main__", "claim", "runner", "experiments"}  # of the package, not claims
+FRAME = {"__main__", "claim", "problem", "runner", "experiments"}  # of the package, not claims
 WIDTHS = (58, 10, 10, 24, 12)
 
 
