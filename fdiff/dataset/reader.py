@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -167,7 +168,7 @@ class Dataset:
         """
         names = [field] if field is None or isinstance(field, str) else list(field)
         channels = [self.channel(name) for name in names]
-        frame, rows = self.frame(time), self.indices(split)
+        frame, rows = self.frame(time), self._usable(split)
         out = np.empty((len(rows), len(channels), *self.grid.shape), np.float32)
         for i, row in enumerate(rows):
             data = self._sample(row)
@@ -175,6 +176,23 @@ class Dataset:
                 raise ValueError(f"{self.path}: sample {row} has another shape than the first")
             out[i] = np.moveaxis(data[frame][..., channels], -1, 0)
         return out
+
+    def _usable(self, split: str | None) -> list[int]:
+        """Positions of a split without the trajectories that are recorded as failed."""
+        failed = {self._position(int(i)) for i in self.provenance.get("failed", {})}
+        rows = list(self.indices(split))
+        usable = [row for row in rows if row not in failed]
+        if len(usable) < len(rows):
+            warnings.warn(
+                f"{len(rows) - len(usable)} of {len(rows)} samples of {self.path} are recorded as "
+                "failed and left out",
+                stacklevel=3,
+            )
+        return usable
+
+    def _position(self, index: int) -> int:
+        """Where the sample of that index stands in the file."""
+        return index - self.provenance.get("first", 0)
 
     def _sample(self, row: int):
         try:
@@ -197,6 +215,12 @@ class Dataset:
             else:
                 values = np.ascontiguousarray(self._sample(row)[...])
                 yield "sha256:" + hashlib.sha256(values.tobytes()).hexdigest()
+
+
+def overlap(a: Path | str, b: Path | str, split: str | None = None) -> set[str]:
+    """Identities of the samples that two files share; ``split`` picks those of ``b``."""
+    with Dataset(a) as first, Dataset(b) as second:
+        return set(first.identities()).intersection(second.identities(split))
 
 
 def _some(values: np.ndarray) -> str:
