@@ -104,7 +104,7 @@ def losses(log: Sequence[dict]):
         )  # fmt: skip
         begin = end
     loss = [row["loss"] for row in log]
-    axes.step([0, *minutes], [loss[0], *loss], color=GREY, lw=1.2, label="training (mean)")
+    axes.step([0, *minutes], [loss[0], *loss], color=GREY, lw=1.2, label="training objective")
     curves = dict.fromkeys(name for row in log for name in row["validation"])
     for name, color, marker in zip(curves, (BLUE, ORANGE, GREEN), "os^"):
         seen = [(m, row["validation"][name]) for m, row in zip(minutes, log) if row["validation"]]
