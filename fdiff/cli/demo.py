@@ -229,12 +229,12 @@ def _report(out: Path, sizes: Sizes, sets: _Sets, rows: list[dict], clock: _Cloc
     page.text(
         f"{sizes.train} solutions u at t = {TIME} of PDEBench's reaction–diffusion system, "
         "computed at 128² from a random initial field that is the same function at every "
-        "resolution. A Fourier neural operator corrects the linear (Wiener) denoiser; it was trained on "
-        f"restrictions to 32², then 64², and never saw 128². {sizes.samples} fields were drawn at "
-        f"each resolution with {STEPS} evaluations a sample, and are compared with "
-        f"{sizes.held_out} held-out solutions. “Untrained” is the same sampler before training, "
-        "the linear model; “truth” is a second set of solutions: no number can be better than "
-        "its."
+        "resolution. A Fourier neural operator corrects the linear (Wiener) denoiser; it was "
+        "trained on restrictions to 32², then 64², and never saw 128². "
+        f"{sizes.samples} fields were drawn at each resolution with {STEPS} evaluations a sample, "
+        f"and are compared with {sizes.held_out} held-out solutions. “Untrained” is the same "
+        "sampler before training, the linear model; “truth” is a second set of solutions: no "
+        "number can be better than its."
     )
     grids = sets.grids
     pictures = [("truth, 128²", sets.fields[128, "truth"][:, 0], grids[128])]
