@@ -31,7 +31,8 @@ def order_figure(
     axes = figure.add_subplot()
     for i, (name, estimate) in enumerate(estimates.items()):
         style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        label = f"{name}: {estimate.observed:.2f}" if estimate.used.any() else f"{name}: none"
+        value = f"{estimate.observed:.2f}".replace("-", "−") if estimate.used.any() else "none"
+        label = f"{name}: {value}"
         _draw_points(axes, estimate, label, style)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -77,15 +78,25 @@ def _draw_points(axes, estimate: OrderEstimate, label: str, style: dict) -> None
 
 
 def _draw_triangle(axes, estimate: OrderEstimate) -> None:
-    """A right triangle of the declared slope below the middle of the fit."""
+    """A right triangle of the declared slope, a fixed distance on paper below the fit."""
     part: Errors = estimate.errors.at(estimate.used)
     left, right = _middle(part.steps)
-    level = np.exp(np.interp(-np.log(left), -np.log(part.steps), np.log(part.values))) * 0.55
-    top = level * (right / left) ** estimate.declared
-    axes.plot([left, right, right, left], [level, level, top, level], color="0.35", lw=0.9)
+    bottom, top = np.log(axes.get_ylim())
+    fit = np.interp(-np.log(left), -np.log(part.steps), np.log(part.values))
+    start = np.exp(fit - 0.05 * (top - bottom))
+    end = start * (right / left) ** estimate.declared
+    rises = estimate.declared > 0
+    # The right angle lies away from the fit: at the right of a rise, at the left of a fall.
+    if rises:
+        corner, label_at = (right, start), (right, np.sqrt(start * end))
+    else:
+        corner, label_at = (left, end), (np.sqrt(left * right), end)
+    x, y = zip((left, start), corner, (right, end), (left, start))
+    axes.plot(x, y, color="0.35", lw=0.9)
     axes.annotate(
-        f"{estimate.declared:g}", (right, np.sqrt(level * top)), (4, 0),
-        textcoords="offset points", va="center", fontsize=8.5, color="0.25",
+        f"{estimate.declared:g}".replace("-", "−"), label_at, (4, 0) if rises else (0, -4),
+        textcoords="offset points", va="center" if rises else "top",
+        ha="left" if rises else "center", fontsize=8.5, color="0.25",
     )  # fmt: skip
 
 
