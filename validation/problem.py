@@ -63,7 +63,7 @@ class GaussianProblem:
         return self.process, self.mean(grid), self.data.eigenvalues(grid), grid
 
     def error(self, solver: solvers.Solver, n: int, times, start="exact") -> float:
-        """``W_2`` of the sampler's law to the exact one at the last time, on ``n`` points an axis."""
+        """``W_2`` of the sampler to the exact law at the last time, on ``n`` points an axis."""
         known = self.known(n)
         law = laws.sampler_law(solver, *known, times, start)
         return laws.wasserstein2(law, laws.target_law(*known, float(times[-1])), known[-1])

@@ -1,9 +1,9 @@
 """Every scheme has its declared order in W2, on any grid.
 
-On Gaussian data with the exact score the law of each scheme is known mode by mode (`fdiff.laws`), so
-W2 to the exact law is a number without sampling error. All schemes start from the exact law at T and
-end at t = 0.2, where every order is asymptotic: from 1e-3 on, an error term of order 4 hides the
-third order of DPM-Solver++(3M). For a trace-class prior the order holds uniformly in the grid.
+On Gaussian data with the exact score the law of each scheme is known mode by mode (`fdiff.laws`),
+so W2 to the exact law is a number without sampling error. All schemes start from the exact law at T
+and end at t = 0.2, where every order is asymptotic: from 1e-3 on, an error term of order 4 hides
+the third order of DPM-Solver++(3M). For a trace-class prior the order holds uniformly in the grid.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ def orders(problem: GaussianProblem, n: int, quick: bool) -> Iterator[Claim]:
         grids = [solvers.times(problem.process, count, end=END) for count in steps]
         errors = [problem.error(solver, n, times) for times in grids]
         estimates[name] = order([1 / count for count in steps], errors, declared=solver.order)
-        where = f"{problem.dim}D, n = {n}"
-        last = name == ORDERED[-1]
-        yield of_order(
-            f"W2 order of {name}, {where}", SOURCE, estimates[name],
-            (lambda: order_figure(estimates, error_label="$W_2$", title=where)) if last else None,
-        )  # fmt: skip
+    where = f"{problem.dim}D, n = {n}"
+
+    def figure():
+        return order_figure(estimates, error_label="$W_2$", title=where)
+
+    for name, estimate in estimates.items():
+        first = figure if name == ORDERED[0] else None
+        yield of_order(f"W2 order of {name}, {where}", SOURCE, estimate, first)
