@@ -45,22 +45,27 @@ def compile_rates(function):
 
 
 @kernel
-def _line(x, below, above, source, out, middle, across, along, scale):
-    """One line of cells without its ends, 5 points: branch-free, contiguous, so it vectorises."""
-    for i in range(1, len(x) - 1):
-        out[i] = (
-            middle * x[i]
-            + across * (x[i - 1] + x[i + 1])
-            + along * (below[i] + above[i])
-            + scale * source[i]
+def _line(y, x, low, high, source, f, target, cells, middle, across, along, scale):
+    """One line of cells without its ends, 5 points: branch-free and contiguous.
+
+    All lines are places in the flat arrays ``y`` and ``f``. Unsigned, since a signed index may be
+    negative and count from the end, and the test for that keeps the loop out of vector registers.
+    """
+    one = np.uint64(1)
+    for i in range(one, cells - one):
+        y[target + i] = (
+            middle * y[x + i]
+            + across * (y[x + i - one] + y[x + i + one])
+            + along * (y[low + i] + y[high + i])
+            + scale * f[source + i]
         )
 
 
 @kernel
-def _add(out, weight, x):
-    """out += weight x."""
-    for i in range(len(x)):
-        out[i] += weight * x[i]
+def _add(y, target, weight, x, count):
+    """y[target + i] += weight y[x + i], i < count; all unsigned."""
+    for i in range(count):
+        y[target + i] += weight * y[x + i]
 
 
 @kernel
@@ -71,35 +76,42 @@ def stage(w, source, target, keep, scale, mix, diffusion, wrap, rates, p, buffer
     ``wrap``: by axis; ``buffer``: (fields, cells) of scratch. Two reads and one write of a state.
     """
     _, planes, rows, fields, cells = w.shape
+    state, y, f = w[source], w.reshape(-1), buffer.reshape(-1)
+    m, row = np.uint64(cells), np.uint64(fields * cells)
+    plane, size = np.uint64(rows) * row, np.uint64(planes * rows) * row
+    first, result = np.uint64(source) * size, np.uint64(target) * size
     left, right = (cells - 1, 0) if wrap[2] else (0, cells - 1)
+    ends = ((0, left, min(1, cells - 1)), (cells - 1, max(cells - 2, 0), right))
     for q in range(planes):
         front, back = _neighbours(q, planes, wrap[0])
         for r in range(rows):
             below, above = _neighbours(r, rows, wrap[1])
-            rates(w[source, q, r], p, buffer)
+            rates(state[q, r], p, buffer)
             for c in range(fields):
-                deep, along, across = diffusion[c, 0], diffusion[c, 1], diffusion[c, 2]
-                x, out = w[source, q, r, c], w[target, q, r, c]
-                low, high = w[source, q, below, c], w[source, q, above, c]
-                deep, along, across = scale * deep, scale * along, scale * across
+                own = np.uint64(c) * m
+                here = np.uint64(q) * plane + np.uint64(r) * row + own
+                x, out = first + here, result + here
+                low = first + np.uint64(q) * plane + np.uint64(below) * row + own
+                high = first + np.uint64(q) * plane + np.uint64(above) * row + own
+                deep, along = scale * diffusion[c, 0], scale * diffusion[c, 1]
+                across = scale * diffusion[c, 2]
                 middle = keep - 2.0 * (deep + along + across)
-                _line(x, low, high, buffer[c], out, middle, across, along, scale)
-                for i, before, after in (
-                    (0, left, min(1, cells - 1)),
-                    (cells - 1, max(cells - 2, 0), right),
-                ):
-                    out[i] = (
-                        middle * x[i]
-                        + across * (x[before] + x[after])
-                        + along * (low[i] + high[i])
-                        + scale * buffer[c, i]
+                _line(y, x, low, high, own, f, out, m, middle, across, along, scale)
+                for end, before, after in ends:
+                    i = np.uint64(end)
+                    y[out + i] = (
+                        middle * y[x + i]
+                        + across * (y[x + np.uint64(before)] + y[x + np.uint64(after)])
+                        + along * (y[low + i] + y[high + i])
+                        + scale * f[own + i]
                     )
                 if planes > 1:
-                    _add(out, deep, w[source, front, r, c])
-                    _add(out, deep, w[source, back, r, c])
+                    flat = first + np.uint64(r) * row + own
+                    _add(y, out, deep, flat + np.uint64(front) * plane, m)
+                    _add(y, out, deep, flat + np.uint64(back) * plane, m)
                 for k in range(len(mix)):
                     if mix[k] != 0.0:
-                        _add(out, mix[k], w[k, q, r, c])
+                        _add(y, out, mix[k], np.uint64(k) * size + here, m)
 
 
 @kernel
@@ -113,46 +125,51 @@ def _neighbours(i, size, wrap):
 @kernel
 def _combine(w, source, target, mix):
     """w[target] = w[source] + sum_k mix[k] w[k]."""
-    _, planes, rows, fields, _ = w.shape
-    for q in range(planes):
-        for r in range(rows):
-            for c in range(fields):
-                out = w[target, q, r, c]
-                out[:] = w[source, q, r, c]
-                for k in range(len(mix)):
-                    if mix[k] != 0.0:
-                        _add(out, mix[k], w[k, q, r, c])
+    _, planes, rows, fields, cells = w.shape
+    y, m = w.reshape(-1), np.uint64(fields * cells)
+    size = np.uint64(planes * rows) * m
+    for r in range(planes * rows):
+        here = np.uint64(r) * m
+        x, out = np.uint64(source) * size + here, np.uint64(target) * size + here
+        for i in range(m):
+            y[out + i] = y[x + i]
+        for k in range(len(mix)):
+            if mix[k] != 0.0:
+                _add(y, out, mix[k], np.uint64(k) * size + here, m)
 
 
 # Reassociation lets this one sum run in vector lanes; only the step control reads it.
 @functools.partial(kernel, fastmath={"reassoc", "contract"})
-def _square(x):
-    """Sum of squares."""
+def _square(y, x, count):
+    """Sum of the squares of y[x : x + count]; unsigned."""
     total = 0.0
-    for i in range(len(x)):
-        total += x[i] * x[i]
+    for i in range(count):
+        total += y[x + i] * y[x + i]
     return total
 
 
 @kernel
-def _relative_norm(w, mix, state, line):
+def _relative_norm(w, mix, state, scratch):
     """max over fields of |sum_k mix[k] w[k]| / |w[state]|, L2 norms by field; NaN if any is.
 
     A field below a hundredth of the largest counts as that hundredth, so that one which vanishes
-    does not stop the clock.
+    does not stop the clock. Slot ``scratch`` holds one line of the sum at a time.
     """
-    _, planes, rows, fields, _ = w.shape
-    error = np.zeros(fields)
-    norm = np.zeros(fields)
-    for q in range(planes):
-        for r in range(rows):
-            for c in range(fields):
-                line[:] = 0.0
-                for k in range(len(mix)):
-                    if mix[k] != 0.0:
-                        _add(line, mix[k], w[k, q, r, c])
-                error[c] += _square(line)
-                norm[c] += _square(w[state, q, r, c])
+    _, planes, rows, fields, cells = w.shape
+    y, m = w.reshape(-1), np.uint64(cells)
+    lines = planes * rows * fields
+    size = np.uint64(lines) * m
+    line = np.uint64(scratch) * size
+    error, norm = np.zeros(fields), np.zeros(fields)
+    for j in range(lines):
+        here, c = np.uint64(j) * m, j % fields
+        for i in range(m):
+            y[line + i] = 0.0
+        for k in range(len(mix)):
+            if mix[k] != 0.0:
+                _add(y, line, mix[k], np.uint64(k) * size + here, m)
+        error[c] += _square(y, line, m)
+        norm[c] += _square(y, np.uint64(state) * size + here, m)
     floor = 1e-4 * norm.max() + 1e-300
     worst = 0.0
     for c in range(fields):
@@ -202,28 +219,33 @@ def spectral_radius(y, diffusion, rates, p):
 
 
 @kernel
-def _store(w, start, end, theta, h, line, out):
+def _store(w, start, end, theta, h, out):
     """out[plane, row, cell, field] = cubic Hermite interpolant at the fraction theta of the step.
 
     Slots ``start`` and ``end`` hold y at both ends, the next ones F(y).
     """
     _, planes, rows, fields, cells = w.shape
+    y, m, many = w.reshape(-1), np.uint64(cells), np.uint64(fields)
+    size = np.uint64(planes * rows * fields) * m
+    flat = out.reshape(-1)
     one = theta * theta * (3.0 - 2.0 * theta)
+    zero = 1.0 - one
     slope0 = h * theta * (1.0 - theta) ** 2
     slope1 = h * theta * theta * (theta - 1.0)
-    for q in range(planes):
-        for r in range(rows):
-            for c in range(fields):
-                line[:] = 0.0
-                if theta == 1.0:
-                    line[:] = w[end, q, r, c]
-                else:
-                    _add(line, 1.0 - one, w[start, q, r, c])
-                    _add(line, one, w[end, q, r, c])
-                    _add(line, slope0, w[start + 1, q, r, c])
-                    _add(line, slope1, w[end + 1, q, r, c])
-                for i in range(cells):
-                    out[q, r, i, c] = line[i]
+    for r in range(planes * rows):
+        for c in range(fields):
+            here = (np.uint64(r) * many + np.uint64(c)) * m
+            place = np.uint64(r) * many * m + np.uint64(c)
+            y0, y1 = np.uint64(start) * size + here, np.uint64(end) * size + here
+            f0, f1 = y0 + size, y1 + size
+            if theta == 1.0:
+                for i in range(m):
+                    flat[place + i * many] = y[y1 + i]
+            else:
+                for i in range(m):
+                    flat[place + i * many] = (
+                        zero * y[y0 + i] + one * y[y1 + i] + slope0 * y[f0 + i] + slope1 * y[f1 + i]
+                    )
 
 
 @kernel
@@ -270,7 +292,6 @@ def _advance(
     """
     t, stop = span[0], span[1]
     buffer = np.empty((w.shape[3], w.shape[4]))
-    line = np.empty(w.shape[4])
     mix = np.zeros(SLOTS)
     start, end = _FIRST, _SECOND
     next_time = 0
@@ -300,7 +321,9 @@ def _advance(
             w, start, end, h, links[n], chain[n], finish[n], diffusion, wrap, rates, p, buffer, mix
         )
         evaluations += links[n] + 4
-        error = _relative_norm(w, mix, end, line)
+        # The chain leaves its result in one of two slots and needs the other no more.
+        scratch = _G if mix[_G] == 0.0 else _SPARE
+        error = _relative_norm(w, mix, end, scratch)
         if not error <= tolerance:
             rejected += 1
             shrink = 0.1
@@ -316,7 +339,7 @@ def _advance(
         reached = stop if last else t + h
         while next_time < len(times) and times[next_time] <= reached:
             theta = 1.0 if times[next_time] == reached else (times[next_time] - t) / h
-            _store(w, start, end, theta, h, line, out[next_time])
+            _store(w, start, end, theta, h, out[next_time])
             next_time += 1
         t = reached
         start, end = end, start
