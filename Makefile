@@ -1,17 +1,24 @@
 # make demo   sets up .venv and runs the main job; ends in demo/report.html
 # make test   sets up .venv and runs the tests
+# make validate-quick   measures every rate in its quick form; make validate, in full
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test validate validate-quick lint clean
 
 demo: $(STAMP)
 	$(BIN)/fdiff demo --out demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+validate-quick: $(STAMP)
+	$(BIN)/python -m validation --quick --report report
+
+validate: $(STAMP)
+	$(BIN)/python -m validation --report report
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
