@@ -23,5 +23,5 @@ class EulerMaruyama(Solver):
 
     def step(self, problem, x, t, u, memory, noise):
         work = problem.process.schedule.a(t) * (t - u)
-        drift = 0.5 * x + problem.preconditioned_score(t, x)
-        return x + work * drift + math.sqrt(work) * noise(), ()
+        drifted = (1 + 0.5 * work) * x + work * problem.preconditioned_score(t, x)
+        return drifted + math.sqrt(work) * noise(), ()
