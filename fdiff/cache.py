@@ -12,11 +12,13 @@ import numpy as np
 LIMIT = 2**28  # bytes of one cache
 
 
-def cached_arrays(function: Callable[..., np.ndarray], limit: int = LIMIT):
+def cached_arrays(
+    function: Callable[..., np.ndarray], limit: int = LIMIT, largest: int = LIMIT // 8
+):
     """``function`` of hashable arguments, its arrays kept, read-only and shared.
 
-    The least recently used arrays go first; one of more than an eighth of ``limit`` bytes is not
-    kept at all, since the grids that make it are visited once and it would push out the others.
+    The least recently used arrays go first; one of more than ``largest`` bytes is not kept at all,
+    since it would push out the others.
     """
     kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
     lock = threading.Lock()
@@ -32,7 +34,7 @@ def cached_arrays(function: Callable[..., np.ndarray], limit: int = LIMIT):
         array = function(*key)
         array.setflags(write=False)
         with lock:
-            if array.nbytes <= limit // 8 and key not in kept:
+            if array.nbytes <= largest and key not in kept:
                 kept[key] = array
                 held += array.nbytes
                 while held > limit:

@@ -33,6 +33,8 @@ MAX_WAVENUMBER = 32767
 MAX_LEVEL = 2**16 - 1
 MAX_INDEX = 2**32
 
+_ONE = ((0, 0, 1.0),)  # the terms of a single draw
+_BLOCK_BYTES = 2**19  # coefficients at a time, where there are many samples
 _MODES_PER_THREAD = 4096  # below that a thread costs more than it saves
 
 
@@ -91,6 +93,38 @@ def combined_coefficients(
     _check_range("size", size, 0, MAX_INDEX)
     out = np.empty((*lead, *basis.shape), kind)
     _fill(out, None, amplitude, grid, seed, purpose, terms, first, threads)
+    return out
+
+
+def white_fields(
+    grid: Grid,
+    seed: int,
+    purpose: int,
+    size: int = 1,
+    first: int = 0,
+    channels: int | None = None,
+    *,
+    root: np.ndarray | None = None,
+    threads: int = 1,
+) -> np.ndarray:
+    """The fields of `white_coefficients`, ``(size, [channels,] *grid.shape)``, in float64.
+
+    The coefficients live in a block of a few samples that stays in the cache.
+    """
+    basis = grid.basis
+    amplitude = _amplitude(grid, root)
+    _check_range("size", size, 0, MAX_INDEX)
+    inner = () if channels is None else (channels,)
+    out = np.empty((size, *inner, *grid.shape))
+    kind = complex if basis.is_complex else float
+    per_sample = 16 * amplitude.size * (channels or 1)
+    block = max(1, min(size, _BLOCK_BYTES // per_sample))
+    coefficients = np.empty((block, *inner, *basis.shape), kind)
+    for start in range(0, size, block):
+        part = coefficients[: min(block, size - start)]
+        _fill(part, None, amplitude, grid, seed, purpose, _ONE, first + start, threads)
+        fields = out[start : start + len(part)]
+        backends.of(part).inverse(part, grid, threads, overwrite=True, out=fields)
     return out
 
 

@@ -66,19 +66,22 @@ def inverse(
     scale: float,
     threads: int = 1,
     overwrite: bool = False,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """``T^-1 coefficients / scale`` on a grid of ``shape``; the inverse of `forward`.
 
-    With ``overwrite`` large coefficients may be destroyed, which saves an array.
+    With ``overwrite`` large coefficients may be destroyed, which saves an array. ``out``: where to
+    write, contiguous and of the result's shape and precision.
     """
     single = coefficients.dtype in (np.dtype(np.float32), np.dtype(np.complex64))
     plan = _plan(shape, boundary, np.dtype(np.float32 if single else np.float64), threads)
     lead = coefficients.shape[: coefficients.ndim - len(shape)]
     batch = coefficients.reshape(-1, *plan.coefficient_shape)
-    out = np.empty((batch.shape[0], *shape), plan.dtype)
-    for row, field in zip(batch, out):
+    if out is None:
+        out = np.empty((*lead, *shape), plan.dtype)
+    for row, field in zip(batch, out.reshape(-1, *shape)):
         plan.inverse(row, field, scale, overwrite)
-    return out.reshape(*lead, *shape)
+    return out
 
 
 def _plan(shape, boundary, dtype, threads) -> _Plan:

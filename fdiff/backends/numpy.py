@@ -25,8 +25,13 @@ def forward(u, grid, threads: int = 1) -> np.ndarray:
     return transforms.forward(u, grid.boundary, math.sqrt(grid.cell_volume), threads)
 
 
-def inverse(c, grid, threads: int = 1, overwrite: bool = False) -> np.ndarray:
-    """Fields of coefficients ``(..., *grid.basis.shape)``; see `fdiff.grid.Basis.inverse`."""
+def inverse(
+    c, grid, threads: int = 1, overwrite: bool = False, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Fields of coefficients ``(..., *grid.basis.shape)``; see `fdiff.grid.Basis.inverse`.
+
+    ``out``: a contiguous array of the result's shape and precision to write to.
+    """
     from fdiff_kernels import transforms
 
     c = np.asarray(c)
@@ -34,7 +39,7 @@ def inverse(c, grid, threads: int = 1, overwrite: bool = False) -> np.ndarray:
     if np.iscomplexobj(c) and not grid.basis.is_complex:
         raise TypeError(f"coefficients on boundaries {grid.boundary} are real; got a complex array")
     root = math.sqrt(grid.cell_volume)
-    return transforms.inverse(c, grid.shape, grid.boundary, root, threads, overwrite)
+    return transforms.inverse(c, grid.shape, grid.boundary, root, threads, overwrite, out)
 
 
 def constant(array, like):

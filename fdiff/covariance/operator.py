@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -11,7 +12,7 @@ from typing import final
 import numpy as np
 
 from fdiff import backends, noise
-from fdiff.cache import cached_arrays
+from fdiff.cache import LIMIT, cached_arrays
 from fdiff.grid import Grid
 
 
@@ -118,15 +119,7 @@ class CovarianceOperator(ABC):
         Warns:
             TraceClassWarning: where Q is not trace class in this dimension.
         """
-        if not self.is_trace_class(grid.dim):
-            warnings.warn(
-                f"{self!r} is not trace class in {grid.dim}D: its samples have no limit in L2. "
-                f"Their pointwise variance grows without bound as the grid is refined (here "
-                f"{self.trace(grid) / grid.volume:.3g}), and what is learned from them on one grid "
-                "does not carry over to another.",
-                TraceClassWarning,
-                stacklevel=3,
-            )
+        self._warn_unless_trace_class(grid)
         return noise.white_coefficients(
             grid,
             seed,
@@ -154,8 +147,22 @@ class CovarianceOperator(ABC):
 
         ``threads`` changes the time only, not a bit of the coefficients.
         """
-        c = self.sample_coefficients(grid, size, seed, first, channels, threads=threads)
-        return grid.basis.inverse(c, threads, overwrite=True)
+        self._warn_unless_trace_class(grid)
+        root = self.multiplier(grid, 0.5)
+        return noise.white_fields(
+            grid, seed, noise.FIELD, size, first, channels, root=root, threads=threads
+        )
+
+    def _warn_unless_trace_class(self, grid: Grid) -> None:
+        if not self.is_trace_class(grid.dim):
+            warnings.warn(
+                f"{self!r} is not trace class in {grid.dim}D: its samples have no limit in L2. "
+                f"Their pointwise variance grows without bound as the grid is refined (here "
+                f"{self.trace(grid) / grid.volume:.3g}), and what is learned from them on one grid "
+                "does not carry over to another.",
+                TraceClassWarning,
+                stacklevel=3,
+            )
 
     def __add__(self, other: CovarianceOperator) -> CovarianceOperator:
         if not isinstance(other, CovarianceOperator):
@@ -187,7 +194,8 @@ def _eigenvalues(operator: CovarianceOperator, grid: Grid) -> np.ndarray:
     return out
 
 
-@cached_arrays
+# The root is kept for larger grids than the eigenvalues: sampling needs nothing else.
+@functools.partial(cached_arrays, largest=LIMIT // 2)
 def _root(operator: CovarianceOperator, grid: Grid) -> np.ndarray:
     # sqrt is correctly rounded, so shared modes have the same bits on every grid.
     return np.sqrt(operator.eigenvalues(grid))
