@@ -312,10 +312,10 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 def test_a_trajectory_that_explodes_is_recorded_and_not_dropped(tmp_path, monkeypatch):
     plain = pde.trajectory
 
-    def sometimes(system, state, grid, times, tolerance, out):
+    def sometimes(system, state, grid, times, tolerance, out, method):
         if abs(state[0, 0, 0] - marked) < 1e-12:
             raise pde.DivergenceError("fitzhugh-nagumo: made to fail after t = 0.6", 0.6)
-        return plain(system, state, grid, times, tolerance, out)
+        return plain(system, state, grid, times, tolerance, out, method)
 
     r = small()
     marked = r.law.draw(r.system_of(1), r.grid, r.seed, 1)[0, 0, 0]

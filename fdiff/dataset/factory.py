@@ -28,6 +28,7 @@ from fdiff.dataset.ledger import Ledger, checksum, read_at, write_at
 from fdiff.dataset.reader import Dataset
 from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.dataset.statistics import file_statistics, sample_statistics
+from fdiff.pde import forcing
 
 Update = Callable[[int, int], None]
 _LAYOUTS = {"pdebench": PDEBenchLayout}
@@ -323,16 +324,31 @@ def simulate(recipe: Recipe, sample: int, data: np.ndarray) -> dict[str, Any]:
     }
     try:
         state = recipe.law.draw(system, recipe.grid, recipe.seed, sample)
-        steps, rejected, evaluations, error = pde.trajectory(
-            system, state, recipe.grid, recipe.stored_times, recipe.tolerance, data
-        )
+        log = integrate(recipe, system, state, sample, data)
     except pde.DivergenceError as reason:
         data[recipe.stored_times > reason.time] = np.nan
         return record | {"failed": str(reason)}
     found = sample_statistics(data, recipe.grid)
-    record |= {"steps": steps, "rejected": rejected, "evaluations": evaluations}
-    record |= {"time_error": error, "tail_energy": found.pop("tail")}
-    return record | {"statistics": found}
+    return record | log | {"tail_energy": found.pop("tail"), "statistics": found}
+
+
+def integrate(recipe: Recipe, system, state: np.ndarray, sample: int, data: np.ndarray) -> dict:
+    """The trajectory from ``state`` into ``data``; returns what the integrator says of it."""
+    grid, times = recipe.grid, recipe.stored_times
+    if recipe.forcing:
+        spectrum = pde.covariance_from(recipe.forcing["covariance"]).eigenvalues(grid)
+        draw = forcing.keyed(grid, len(system.fields), recipe.seed, sample)
+        step = recipe.forcing["step"]
+        return {"steps": forcing.trajectory(system, state, grid, times, step, spectrum, draw, data)}
+    steps, rejected, evaluations, error = pde.trajectory(
+        system, state, grid, times, recipe.tolerance, data, recipe.method
+    )
+    return {
+        "steps": steps,
+        "rejected": rejected,
+        "evaluations": evaluations,
+        "time_error": error,
+    }
 
 
 def root_attributes(recipe: Recipe, records: dict[int, dict[str, Any]]) -> dict[str, Any]:

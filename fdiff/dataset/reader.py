@@ -177,6 +177,11 @@ class Dataset:
             out[i] = np.moveaxis(data[frame][..., channels], -1, 0)
         return out
 
+    def state(self, row: int, fields: Sequence[str], time: float | None = None) -> np.ndarray:
+        """One sample's fields at one time, (fields, *grid.shape)."""
+        channels = [self.channel(name) for name in fields]
+        return np.moveaxis(self._sample(row)[self.frame(time)][..., channels], -1, 0)
+
     def _usable(self, split: str | None) -> list[int]:
         """Positions of a split without the trajectories that are recorded as failed."""
         failed = {self._position(int(i)) for i in self.provenance.get("failed", {})}

@@ -43,6 +43,7 @@ class Recipe:
     times: str | tuple[float, ...] = ""  # start:stop:step, stop included, or a list
     initial: Mapping[str, Any] = field(default_factory=lambda: {"name": "grf"})
     method: str = "stabilised"
+    forcing: Mapping[str, Any] = field(default_factory=dict)  # {step, covariance}: a Q-Wiener path
     tolerance: float = 1e-5
     samples: int = 100
     first: int = 0
@@ -82,7 +83,9 @@ class Recipe:
         self.stored_times  # noqa: B018  # raises here, where the key is known
         self.law  # noqa: B018
         self.grid  # noqa: B018
-        self.system_of(self.first)
+        system = self.system_of(self.first)
+        if system.rotation and self.method == "stabilised" and not self.forcing:
+            raise ValueError(f'recipe key method: {self.system} needs method = "etdrk4"')
 
     @cached_property
     def grid(self) -> Grid:
@@ -139,7 +142,7 @@ class Recipe:
     @cached_property
     def function_digest(self) -> str:
         """Names the law of the solutions as functions, whatever the grid, times and tolerance."""
-        keys = ("system", "parameters", "lengths", "origin", "boundary", "initial")
+        keys = ("system", "parameters", "lengths", "origin", "boundary", "initial", "forcing")
         known = {k: v for k, v in self.as_dict().items() if k in keys}
         if not self.law.resolution_free:
             known["resolution"] = list(self.resolution)
@@ -306,6 +309,19 @@ def _initial(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def _forcing(key: str, value: Any) -> dict[str, Any]:
+    value = dict(value)
+    if not value:
+        return value
+    if set(value) != {"step", "covariance"}:
+        raise ValueError(f"recipe key {key}: keys step and covariance, got {sorted(value)}")
+    try:
+        pde.covariance_from(value["covariance"])
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"recipe key {key}.covariance: {error}") from None
+    return {"step": _length(f"{key}.step", value["step"]), "covariance": dict(value["covariance"])}
+
+
 def _parameters(key: str, value: Any) -> dict[str, Any]:
     return {name: _parameter(f"{key}.{name}", law) for name, law in dict(value).items()}
 
@@ -341,6 +357,7 @@ _CONVERT = {
     "times": _times,
     "initial": _initial,
     "method": _choice(*pde.METHODS),
+    "forcing": _forcing,
     "tolerance": _open_unit,
     "samples": _whole(1, MAX_SAMPLES),
     "first": _whole(0, MAX_SAMPLES),

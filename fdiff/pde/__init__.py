@@ -1,19 +1,32 @@
 """Reaction-diffusion systems and their integrators in time."""
 
 from fdiff.pde.ensemble import ensemble
-from fdiff.pde.initial import GRFInitial, Initial, PDEBenchInitial, initial
+from fdiff.pde.initial import (
+    FileInitial,
+    GaussianInitial,
+    GRFInitial,
+    Initial,
+    PDEBenchInitial,
+    SpotsInitial,
+    covariance_from,
+    initial,
+)
 from fdiff.pde.solve import METHODS, Solution, checked_times, solve, trajectory
 from fdiff.pde.system import DivergenceError, System, names, system
 
 __all__ = [
     "METHODS",
     "DivergenceError",
+    "FileInitial",
     "GRFInitial",
+    "GaussianInitial",
     "Initial",
     "PDEBenchInitial",
     "Solution",
+    "SpotsInitial",
     "System",
     "checked_times",
+    "covariance_from",
     "ensemble",
     "initial",
     "names",

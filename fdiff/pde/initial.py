@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from fdiff import noise
 from fdiff.grid import Grid
 from fdiff.pde.system import System
+
+if TYPE_CHECKING:
+    from fdiff.covariance import CovarianceOperator
+
+# First of the keyed streams of uniform numbers for the places of spots; see `recipe` for others.
+_SPOT_STREAM = 1000
 
 
 class Initial(ABC):
@@ -72,7 +79,112 @@ class GRFInitial(Initial):
         return np.ascontiguousarray(grid.basis.inverse(c))
 
 
-_LAWS = {law.name: law for law in (GRFInitial, PDEBenchInitial)}
+@final
+@dataclass(frozen=True)
+class GaussianInitial(Initial):
+    """Rest state plus a Gaussian field with any covariance operator, independent in each field.
+
+    ``covariance`` is an operator of fdiff, or a table: ``{family = "bessel", scale = 1.0, shift =
+    25.0, power = 2.0}``. The same function at every resolution.
+    """
+
+    covariance: CovarianceOperator | Mapping[str, Any]
+    name = "gaussian"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.covariance, Mapping):
+            object.__setattr__(self, "covariance", covariance_from(self.covariance))
+
+    def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
+        root = np.sqrt(self.covariance.eigenvalues(grid))  # type: ignore[union-attr]
+        c = noise.white_coefficients(
+            grid, seed, noise.PDE_INITIAL, 1, sample, channels=len(system.fields), root=root
+        )[0]
+        rest = system.state("background").reshape(-1, *[1] * grid.dim)
+        return rest + grid.basis.inverse(c)
+
+
+@final
+@dataclass(frozen=True)
+class SpotsInitial(Initial):
+    """Rest state with Gaussian spots of another state at random places.
+
+    y = rest + (spot - rest) min(1, sum_j exp(-|x - x_j|^2 / (2 width^2))), distances around the
+    circle on a periodic axis; ``width`` in units of the box's shortest side.
+    """
+
+    count: int = 20
+    width: float = 0.02
+    name = "spots"
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.count <= 10_000 and self.width > 0):
+            raise ValueError(f"spots need 1 <= count <= 10000 and width > 0, got {self}")
+
+    def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
+        width = self.width * min(grid.lengths)
+        total = np.zeros(grid.shape)
+        for j in range(self.count):
+            square: Any = 0.0
+            for axis, x in enumerate(grid.coordinates()):
+                kind = _SPOT_STREAM + grid.dim * j + axis
+                place = noise.uniforms(seed, noise.PDE_INITIAL, 1, sample, kind=kind)[0]
+                length = grid.lengths[axis]
+                distance = np.abs(x - grid.origin[axis] - place * length)
+                if grid.boundary[axis] == "periodic":
+                    distance = np.minimum(distance, length - distance)
+                square = square + distance**2
+            total += np.exp(-square / (2 * width**2))
+        rest, spot = (
+            system.state(kind).reshape(-1, *[1] * grid.dim) for kind in ("background", "spot")
+        )
+        return rest + (spot - rest) * np.minimum(total, 1.0)
+
+
+@final
+@dataclass(frozen=True)
+class FileInitial(Initial):
+    """The states of a dataset file at one time (its last by default), sample i from its sample i.
+
+    On another grid of the same box the state is restricted or prolonged.
+    """
+
+    path: str
+    time: float | None = None
+    name = "file"
+    resolution_free = False
+
+    def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
+        from fdiff import dataset, levels
+
+        with dataset.open(self.path) as file:
+            if not sample < len(file):
+                raise ValueError(f"{self.path} has {len(file)} samples, no number {sample}")
+            state = file.state(sample, system.fields, self.time)
+            return levels.resample_field(state.astype(np.float64), file.grid, grid)
+
+
+def covariance_from(table: Mapping[str, Any]) -> CovarianceOperator:
+    """A covariance operator from a family's name and its parameters."""
+    from fdiff import covariance
+
+    families = {
+        "bessel": covariance.BesselCovariance,
+        "matern": covariance.MaternCovariance,
+        "laplace": covariance.LaplaceCovariance,
+        "squared-exponential": covariance.SquaredExponentialCovariance,
+    }
+    arguments = {k: v for k, v in table.items() if k != "family"}
+    family = table.get("family")
+    if family not in families:
+        raise ValueError(f"covariance: family is one of {', '.join(families)}, got {family!r}")
+    return families[family](**arguments)
+
+
+_LAWS = {
+    law.name: law
+    for law in (GRFInitial, PDEBenchInitial, GaussianInitial, SpotsInitial, FileInitial)
+}
 
 
 def initial(name: str, **arguments) -> Initial:

@@ -12,7 +12,7 @@ from fdiff.grid import Grid
 from fdiff.pde import stabilised
 from fdiff.pde.system import DivergenceError, System, pointer
 
-METHODS = ("stabilised",)
+METHODS = ("stabilised", "etdrk4")
 
 # The step control's sum of estimates, order 3, over the error of order 4 that is measured.
 _SAFETY = 0.2
@@ -45,14 +45,19 @@ def solve(
     times,
     tolerance: float = 1e-5,
     dtype="f8",
+    method: str = "stabilised",
 ) -> Solution:
     """States at ``times`` (increasing, from 0 on) of the system started at t = 0 from ``initial``.
 
-    ``initial``: (fields, *grid.shape). Space: second-order finite volumes, 3, 5 or 7 points, the
-    cells' values at their centres; walls mirror, periodic axes wrap. Time: stabilised Runge-Kutta
-    of order 4 (`fdiff.pde.stabilised`); ``tolerance`` bounds the estimate of each step's relative
-    L2 error and is about the error of the trajectory. Stored times between two steps are
-    interpolated to order 4 as well.
+    ``initial``: (fields, *grid.shape). ``method``:
+
+    * ``"stabilised"``: second-order finite volumes, 3, 5 or 7 points, the cells' values at their
+      centres; walls mirror, periodic axes wrap. Stabilised Runge-Kutta of order 4 in time
+      (`fdiff.pde.stabilised`); stored times between two steps are interpolated to order 4 as well.
+    * ``"etdrk4"``: spectral in space, dealiased, order 4 in time (`fdiff.pde.etdrk4`).
+
+    ``tolerance`` bounds the estimate of each step's relative L2 error and is about the error of
+    the trajectory in time.
 
     Raises:
         ValueError: arguments that do not fit together.
@@ -61,19 +66,42 @@ def solve(
     y = checked_initial(system, initial, grid)
     times = checked_times(times)
     out = np.empty((len(times), *grid.shape, len(system.fields)), dtype)
-    log = trajectory(system, y, grid, times, tolerance, out)
+    log = trajectory(system, y, grid, times, tolerance, out, method)
     return Solution(np.moveaxis(out, -1, 1), times, *log)
 
 
-def trajectory(system: System, initial: np.ndarray, grid: Grid, times, tolerance: float, out):
-    """`solve` into ``out`` (times, *grid.shape, fields), f4 or f8, which may be a mapped file.
+def trajectory(
+    system: System,
+    initial: np.ndarray,
+    grid: Grid,
+    times: np.ndarray,
+    tolerance: float,
+    out: np.ndarray,
+    method: str = "stabilised",
+) -> tuple[int, int, int, float]:
+    """`solve` into ``out`` (times, *grid.shape, fields), f4 or f8.
 
     Returns (steps, rejected, evaluations, error).
     """
-    from fdiff_kernels import stencil
-
     if not 0 < tolerance < 1:
         raise ValueError(f"the tolerance is a relative error in (0, 1), got {tolerance!r}")
+    if method == "stabilised":
+        return _finite_volumes(system, initial, grid, times, tolerance, out)
+    if method == "etdrk4":
+        from fdiff.pde import etdrk4
+
+        return etdrk4.trajectory(system, initial, grid, times, tolerance, out)
+    raise ValueError(f"method: one of {', '.join(METHODS)}, got {method!r}")
+
+
+def _finite_volumes(system: System, initial, grid: Grid, times, tolerance: float, out):
+    from fdiff_kernels import stencil
+
+    if system.rotation:
+        raise ValueError(
+            f"{system.name} couples its fields by diffusion: use method etdrk4, finite volumes do "
+            "not take it"
+        )
     if "dirichlet" in grid.boundary:
         raise ValueError("finite volumes have periodic or no-flux (neumann) walls, not dirichlet")
     cells = (1,) * (3 - grid.dim) + grid.shape

@@ -28,7 +28,9 @@ class System:
 
     ``rates(y, p, out)`` writes f for one row of cells: ``y`` and ``out`` are (fields, cells)
     float64 arrays, ``p`` the parameters' values in their order. It is plain Python with loops over
-    cells; Numba compiles it. ``diffusion`` names the parameter that is D_c, by field.
+    cells; Numba compiles it. ``diffusion`` names the parameter that is D_c, by field;
+    ``rotation[u, v]`` one that couples two of them: u_t = .. - b Laplacian v, v_t = .. + b
+    Laplacian u.
     """
 
     name: str
@@ -43,6 +45,9 @@ class System:
     boundary: str = "periodic"
     end: float = 1.0  # default final time
     units: Mapping[str, str] = field(default_factory=dict)
+    rotation: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    background: tuple[float, ...] = ()  # state of rest by field, for laws of initial data; 0
+    spot: tuple[float, ...] = ()  # state in a spot; 1
 
     def __post_init__(self) -> None:
         if set(self.diffusion) != set(self.fields):
@@ -90,6 +95,21 @@ class System:
         """D_c by field, in units of length^2 / time."""
         return np.array([self.parameters[self.diffusion[c]] for c in self.fields])
 
+    @property
+    def diffusion_matrix(self) -> np.ndarray:
+        """M (fields, fields) of ``y_t = M Laplacian y + f(y)``."""
+        matrix = np.diag(self.diffusivities)
+        for (first, second), name in self.rotation.items():
+            i, j = self.fields.index(first), self.fields.index(second)
+            matrix[i, j] -= self.parameters[name]
+            matrix[j, i] += self.parameters[name]
+        return matrix
+
+    def state(self, kind: str) -> np.ndarray:
+        """The ``"background"`` or ``"spot"`` state by field."""
+        values = self.background if kind == "background" else self.spot
+        return np.array(values or (float(kind == "spot"),) * len(self.fields))
+
     def reaction(self, y: np.ndarray) -> np.ndarray:
         """f(y) for ``y`` of shape (fields, *any)."""
         rows = np.ascontiguousarray(y, dtype=np.float64).reshape(len(self.fields), -1)
@@ -107,7 +127,14 @@ def pointer(rates: Callable):
 
 
 _FILES = {
+    "allen-cahn": "allen_cahn",
+    "brusselator": "brusselator",
+    "fisher-kpp": "fisher_kpp",
     "fitzhugh-nagumo": "fitzhugh_nagumo",
+    "ginzburg-landau": "ginzburg_landau",
+    "gray-scott": "gray_scott",
+    "linear": "linear",
+    "schnakenberg": "schnakenberg",
 }
 
 
