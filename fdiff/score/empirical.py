@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
+import numpy as np
+
 from fdiff.grid import Grid
 from fdiff.process import ForwardProcess
 from fdiff.score.base import Score
@@ -24,7 +26,7 @@ class EmpiricalScore(Score):
     """
 
     process: ForwardProcess
-    data: object  # (K, *grid.shape), or (K, channels, *grid.shape)
+    data: np.ndarray  # (K, *grid.shape), or (K, channels, *grid.shape)
     grid: Grid  # of the data; other grids see them restricted or prolonged
 
     @cached_property

@@ -46,17 +46,23 @@ class MixtureScore(Score):
             object.__setattr__(self, "means", tuple(self.means))
         if self.count < 1:
             raise ValueError("a mixture needs at least one mean")
-        weights = np.ones(self.count) if self.weights is None else np.array(self.weights, float)
-        if weights.shape != (self.count,) or not (weights > 0).all():
-            raise ValueError(
-                f"weights are {self.count} positive numbers, one a mean; got {self.weights!r}"
-            )
-        object.__setattr__(self, "weights", weights / weights.sum())
+        if self.weights is not None:
+            weights = np.asarray(self.weights, dtype=float)
+            if weights.shape != (self.count,) or not (weights > 0).all():
+                raise ValueError(
+                    f"weights are {self.count} positive numbers, one a mean; got {self.weights!r}"
+                )
 
     @property
     def count(self) -> int:
         """Number of components."""
         return len(self.means.values) if isinstance(self.means, Field) else len(self.means)
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """``pi_i``, which sum to one."""
+        weights = np.ones(self.count) if self.weights is None else np.array(self.weights, float)
+        return weights / weights.sum()
 
     def denoise_coefficients(self, t, c, grid: Grid):
         return _Marginal(self, t, c, grid).denoised(c)
@@ -78,21 +84,25 @@ class MixtureScore(Score):
     def reference(self):
         """The mixture's mean, and its variance mode by mode."""
         if isinstance(self.means, Field):
-            mean = Field(np.tensordot(self.weights, self.means.values, 1), self.means.grid)
-        else:
-            mean = Average(self.means, tuple(self.weights))
+            values = np.tensordot(self.probabilities, self.means.values, 1)
+            return Field(values, self.means.grid), self.covariance + _Between(self)
+        mean = Average(tuple(self.means), tuple(self.probabilities.tolist()))
         return mean, self.covariance + _Between(self)
 
     def marginal(self, t: float, white, grid: Grid, seed: int, first: int):
         u = noise.uniforms(seed, noise.START, len(white), first, kind=noise.APART)
-        chosen = np.searchsorted(np.cumsum(self.weights), u).clip(max=self.count - 1)
+        chosen = np.searchsorted(np.cumsum(self.probabilities), u).clip(max=self.count - 1)
         m, s = self.process.mean_factor(t), self.process.std(t)
         q = self.process.covariance.eigenvalues(grid)
         root = np.sqrt(m * m * self.covariance.eigenvalues(grid) + s * s * q)
+        means = self.component_means(grid)[chosen]
+        if means.ndim != white.ndim:
+            raise ValueError(
+                f"the means of this mixture have shape {means.shape[1:]} on the grid, the samples "
+                f"{tuple(white.shape)[1:]}: give both the same channels"
+            )
         constant = backends.of(white).constant
-        return m * constant(self.component_means(grid)[chosen], white) + (
-            constant(root, white) * white
-        )
+        return m * constant(means, white) + constant(root, white) * white
 
     def component_means(self, grid: Grid) -> np.ndarray:
         """Coefficients of all means, shape ``(K, *basis.shape)`` or with channels."""
@@ -113,7 +123,7 @@ class MixtureScore(Score):
         key = (grid, backend.__name__, str(getattr(like, "device", None)))
         if key not in self._kept:
             means = self.component_means(grid)
-            centre = np.tensordot(self.weights, means, 1)
+            centre = np.tensordot(self.probabilities, means, 1)
             centred = means - centre
             wide = backend.float64(backend.real(like))
             flat = backend.constant(centred, wide).reshape(self.count, -1)
@@ -133,7 +143,7 @@ class _Marginal:
         self.grid, self.like = grid, like
         wide = backend.float64(backend.real(like))
         self.centre, self.flat, self.squares = score.centred_means(grid, like)
-        self.log_weights = backend.constant(np.log(score.weights), wide)
+        self.log_weights = backend.constant(np.log(score.probabilities), wide)
         process = score.process
         self.m, s = (per_sample(f(t), wide, grid) for f in (process.mean_factor, process.std))
         self.q = backend.constant(process.covariance.eigenvalues(grid), wide)
@@ -199,8 +209,8 @@ class _Between(CovarianceOperator):
 
     def spectrum(self, grid: Grid) -> np.ndarray:
         means = self.score.component_means(grid)
-        centred = np.abs(means - np.tensordot(self.score.weights, means, 1)) ** 2
-        variance = np.tensordot(self.score.weights, centred, 1)
+        centred = np.abs(means - np.tensordot(self.score.probabilities, means, 1)) ** 2
+        variance = np.tensordot(self.score.probabilities, centred, 1)
         return variance.mean(tuple(range(variance.ndim - grid.dim)))
 
     def tail_trace(self, grid: Grid) -> float:
