@@ -12,10 +12,12 @@ import functools
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numba
 
-kernel = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+# Any: type checkers cannot see through a partial of njit.
+kernel: Any = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
 
 
 def in_ranges(work: Callable[[int, int], None], stop: int, threads: int, least: int = 1) -> None:

@@ -115,7 +115,7 @@ def order(
 
     used, settled = _asymptotic(data, usable, tolerance)
     range_ = data.at(used)
-    observed = _slope(range_, np.log(range_.values))
+    observed = float(_slope(range_, np.log(range_.values)))
     low, high = _drift(range_, observed, settled)
     below, above = _sampling(range_, runs[:, used], power, observed, seed)
     low, high = low - below, high + above

@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fdiff.grid import Grid
 from fdiff.metrics.estimate import Estimate, jackknife_variance, normal
@@ -31,7 +30,7 @@ def energy_distance(x: Any, y: Any, grid: Grid) -> Estimate:
     """Energy distance of samples ``x`` to the truth ``y`` in L2."""
     x, y = as_pair(x, y, grid, minimum=3)
     scale = Scale.of(y)
-    return from_vectors(*(flatten(scale.standardise(u)) for u in (x, y)))
+    return from_vectors(flatten(scale.standardise(x)), flatten(scale.standardise(y)))
 
 
 def energy_distance_h1(x: Any, y: Any, grid: Grid) -> Estimate:
@@ -61,9 +60,7 @@ def root_mean_square(vectors: RealArray) -> float:
     return float(np.sqrt(np.mean(squared_norms(vectors))))
 
 
-def from_vectors(
-    x: RealArray, y: RealArray, within_y: NDArray[np.float64] | None = None
-) -> Estimate:
+def from_vectors(x: RealArray, y: RealArray, within_y: RealArray | None = None) -> Estimate:
     """Energy distance of two sets of vectors; ``within_y = mean_distances_within(y)`` if known."""
     to_y, to_x = mean_distances_between(x, y)
     within_x = mean_distances_within(x)
@@ -88,7 +85,7 @@ def _variance(across: RealArray, within: RealArray) -> float:
     return jackknife_variance(2 * across_without - within_without)
 
 
-def squared_norms(x: RealArray) -> NDArray[np.float64]:
+def squared_norms(x: RealArray) -> RealArray:
     return np.concatenate(
         [np.sum(np.square(b, dtype=np.float64), axis=1) for b in np.array_split(x, _pieces(x))]
     )

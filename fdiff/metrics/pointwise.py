@@ -143,7 +143,7 @@ def gradient_magnitude(fields: RealArray, grid: Grid) -> RealArray:
     coarse = gradient_grid(grid)
     u = on_grid(fields, grid, coarse)
     inner = tuple(slice(None) if b == "periodic" else slice(-1) for b in coarse.boundary)
-    total = 0.0
+    total = np.zeros(())
     for axis, h in enumerate(coarse.spacing):
         ahead = np.roll(u, -1, axis=axis + 2)
         total = total + ((ahead - u)[(..., *inner)] / h) ** 2

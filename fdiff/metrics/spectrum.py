@@ -44,17 +44,16 @@ def spectrum_ratio(x: Any, y: Any, grid: Grid, seed: int = 0) -> Spectrum:
     """
     x, y = as_pair(x, y, grid)
     scale = Scale.of(y)
-    tables = [shell_energies(scale.standardise(u), grid) for u in (x, y)]
-    return ratio_from_energies(*tables, seed=seed)
+    a, b = (shell_energies(scale.standardise(u), grid) for u in (x, y))
+    return ratio_from_energies(a, b, seed)
 
 
 def spectrum_error(x: Any, y: Any, grid: Grid, seed: int = 0) -> Estimate:
     """Mean of ``|E_x / E_y - 1|`` over the shells from 1 that the truth fills."""
     x, y = as_pair(x, y, grid)
     scale = Scale.of(y)
-    return error_from_energies(
-        *(shell_energies(scale.standardise(u), grid) for u in (x, y)), seed=seed
-    )
+    a, b = (shell_energies(scale.standardise(u), grid) for u in (x, y))
+    return error_from_energies(a, b, seed)
 
 
 def ratio_from_energies(x: RealArray, y: RealArray, seed: int = 0) -> Spectrum:
