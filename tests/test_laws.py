@@ -127,6 +127,8 @@ def test_gaussian_exact_closes_at_time_zero_with_the_data():
 def test_the_published_weights_of_3m_lose_an_order():
     observed = [error(HalfWeight3M(), 128, uniform(n)) for n in (128, 256, 512)]
     assert_allclose(observed, [1.2019e-4, 2.9536e-5, 7.335e-6], rtol=1e-3)
+    late = [error(HalfWeight3M(), 32, uniform(n, 0.2)) for n in (32, 64, 128, 256, 512)]
+    assert_allclose(-np.diff(np.log2(late)), [2.67, 2.43, 2.23, 2.11], atol=0.01)
 
 
 class HalfWeight3M(solvers.Solver):

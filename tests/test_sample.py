@@ -69,18 +69,21 @@ def test_channels_are_independent_and_keyed():
     assert np.abs(two[:, 0] - two[:, 1]).max() > 0.1
 
 
-EVALUATIONS = {"heun": 10, "edm-heun": 10, "exponential-heun": 10, "dpm-2s": 10, "dpm-3s": 15}
+# Of five steps, without closing.
+EVALUATIONS = dict.fromkeys(
+    ("gaussian-exact", "euler-maruyama", "exponential-euler", "ancestral", "ddim", "dpm-2m"), 5
+)
+EVALUATIONS |= dict.fromkeys(("heun", "edm-heun", "exponential-heun", "dpm-2s"), 10)
+EVALUATIONS |= {"sde-dpm-2m": 5, "predictor-corrector": 10, "dpm-3s": 15}
 EVALUATIONS |= {"dpm-3m": 9}  # two starting steps of three evaluations
-EVALUATIONS |= {"predictor-corrector": 10, "picard": 25}  # five sweeps over five times
-COUNTED = [name for name in NAMES if name != "probability-flow"]
+EVALUATIONS |= {"picard": 25}  # five sweeps over five times
 
 
-@pytest.mark.parametrize("name", COUNTED)
+@pytest.mark.parametrize("name", EVALUATIONS)
 def test_evaluations_are_counted_a_sample(name):
     closing = 0 if name == "gaussian-exact" else 1
-    expected = EVALUATIONS.get(name, 5)
-    assert draw(name, close=False).evaluations == expected
-    assert draw(name, batch=3).evaluations == expected + closing
+    assert draw(name, close=False).evaluations == EVALUATIONS[name]
+    assert draw(name, batch=3).evaluations == EVALUATIONS[name] + closing
 
 
 def test_ten_steps_of_the_default_are_ten_evaluations():

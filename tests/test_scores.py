@@ -115,6 +115,47 @@ def test_the_wiener_filter_has_the_least_error_of_all_gains():
         assert worse.mean() > errors.mean()
 
 
+@pytest.mark.parametrize(
+    ("power", "scale", "smooth", "cameron_martin"),
+    [
+        (3.0, 25.0**2, (0.018791, 0.018791, 0.018791), (0.6096, 0.6096, 0.6096)),
+        (1.0, 1.0, (0.0388772, 0.03985, 0.04009), (12.2863, 50.3, 202.5)),
+        (0.75, 25.0**-0.25, (0.04563, 0.04758, 0.04811), (19.9, 98.2, 443.0)),
+    ],
+    ids=["smooth", "as the prior", "rough"],
+)
+def test_irreducible_losses_converge_in_h_and_in_cm_only_for_smooth_data(
+    power, scale, smooth, cameron_martin
+):
+    """``m^2 / s^2`` times the Wiener filter's error is the least H-loss of a noise prediction."""
+    prior, data = fdiff.BesselCovariance(1.0, 25.0, 1.0), fdiff.BesselCovariance(scale, 25.0, power)
+    process, t = fdiff.ForwardProcess(prior, TP1.schedule), 0.3
+    m, s = process.mean_factor(t), process.std(t)
+    for n, h_loss, cm_loss in zip((32, 128, 512), smooth, cameron_martin):
+        grid = fdiff.Grid((n,))
+        error = fdiff.WienerScore(process, 0.0, data).mean_square_error(t, grid)
+        assert_allclose(m * m / (s * s) * error, h_loss, rtol=2e-4)
+        c, q, kept = data.eigenvalues(grid), prior.eigenvalues(grid), grid.basis.retained
+        shares = (grid.basis.weights * m * m * c)[kept] / (m * m * c + s * s * q)[kept]
+        assert_allclose(shares.sum(), cm_loss, rtol=2e-3)
+
+
+def test_the_plain_score_diverges_under_refinement_and_the_preconditioned_one_does_not():
+    """``E|grad log p|^2 = sum 1 / Sigma``; ``E|S|^2 = sum q^2 / Sigma <= tr Q / s^2``."""
+    prior, data = (fdiff.BesselCovariance(25.0 ** (p - 1), 25.0, p) for p in (1.0, 3.0))
+    process, t = fdiff.ForwardProcess(prior, TP1.schedule), 0.3
+    s = process.std(t)
+    plain = []
+    for n in (32, 128, 512):
+        grid = fdiff.Grid((n,))
+        kept, weights = grid.basis.retained, grid.basis.weights[grid.basis.retained]
+        q = prior.eigenvalues(grid)[kept]
+        sigma = process.mean_factor(t) ** 2 * data.eigenvalues(grid)[kept] + s * s * q
+        plain.append((weights / sigma).sum())
+        assert (weights * q * q / sigma).sum() <= prior.trace(grid) / s**2
+    assert_allclose(plain, [1.6e5, 1.1e7, 7.3e8], rtol=0.05)
+
+
 def test_posterior_entropy_of_the_empirical_measure_shows_memorisation():
     """64 samples at t = .5: data as smooth as the CM space average, data like Q memorise."""
     prior = fdiff.BesselCovariance(1.0, 25.0, 1.0)
