@@ -29,10 +29,14 @@ def content(path):
     """Everything that a reader can see: arrays and attributes by name."""
     found = {}
     with h5py.File(path) as file:
-        found["/"] = dict(file.attrs)
+
+        def attributes(item):
+            return {k: v.tolist() if hasattr(v, "tolist") else v for k, v in item.attrs.items()}
+
+        found["/"] = attributes(file)
 
         def note(name, item):
-            found[name] = dict(item.attrs)
+            found[name] = attributes(item)
             if isinstance(item, h5py.Dataset):
                 found[name] |= {"values": item[...].tobytes(), "shape": item.shape}
 
@@ -421,6 +425,97 @@ def test_drawn_parameters_are_kept_with_each_sample(tmp_path):
     assert all(5e-4 < d["Du"] < 2e-3 and 0 < d["k"] < 0.01 for d in drawn)
     assert drawn[2] == r.parameters_of(2)
     assert regenerate(tmp_path / "x.h5", 3)["same"]
+
+
+def test_the_well_s_layout_has_what_its_checker_asks_for(tmp_path):
+    out = tmp_path / "x.hdf5"
+    law = {"Du": {"uniform": [1e-3, 2e-3]}}
+    r = recipe.from_dict(
+        small(resolution=(8, 12), samples=3).as_dict() | {"format": "well", "parameters": law}
+    )
+    factory.generate(r, out, workers=2)
+    with h5py.File(out) as file:
+        assert set(file) == {
+            "dimensions", "boundary_conditions", "scalars", "t0_fields", "t1_fields", "t2_fields",
+        }  # fmt: skip
+        a = file.attrs
+        assert (a["dataset_name"], a["grid_type"]) == ("2d_diff-react", "cartesian")
+        assert (a["n_spatial_dims"], a["n_trajectories"]) == (2, 3)
+        assert list(a["simulation_parameters"]) == ["Dv", "k"]
+        assert a["Dv"] == 5e-3
+        assert list(file["dimensions"].attrs["spatial_dims"]) == ["x", "y"]
+        assert {k: file["dimensions"][k].shape for k in file["dimensions"]} == {
+            "time": (5,), "x": (12,), "y": (8,),
+        }  # fmt: skip
+        assert file["dimensions/time"].attrs["time_varying"]
+        assert not file["dimensions/x"].attrs["time_varying"]
+        for name, n in (("x_wall", 12), ("y_wall", 8)):
+            wall = file["boundary_conditions"][name]
+            assert wall.attrs["bc_type"] == "WALL"
+            assert list(wall.attrs["associated_dims"]) == [name[0]]
+            assert len(wall.attrs["associated_fields"]) == 0
+            mask = wall["mask"][...]
+            assert mask.dtype == bool
+            assert mask.shape == (n,)
+            assert mask.sum() == 2
+        assert list(file["scalars"].attrs["field_names"]) == ["Du", "Dv", "k"]
+        assert file["scalars/Du"].shape == (3,)
+        assert file["scalars/Du"].attrs["sample_varying"]
+        assert file["scalars/k"].shape == ()
+        assert list(file["t0_fields"].attrs["field_names"]) == ["u", "v"]
+        for name in "uv":
+            field = file["t0_fields"][name]
+            assert field.shape == (3, 5, 12, 8)
+            assert field.dtype == np.dtype("<f4")
+            assert list(field.attrs["dim_varying"]) == [True, True]
+            assert field.attrs["sample_varying"]
+            assert field.attrs["time_varying"]
+        for order in (1, 2):
+            assert len(file[f"t{order}_fields"].attrs["field_names"]) == 0
+
+
+def test_both_layouts_hold_the_same_numbers(tmp_path):
+    stacked = recipe.from_dict(small(resolution=(8, 12)).as_dict() | {"format": "well"})
+    factory.generate(small(resolution=(8, 12)), tmp_path / "p.h5")
+    factory.generate(stacked, tmp_path / "w.hdf5")
+    with dataset.open(tmp_path / "p.h5") as p, dataset.open(tmp_path / "w.hdf5") as w:
+        assert p.grid == w.grid
+        assert_allclose(p.times, w.times)
+        for name in "uv":
+            for split in ("train", "test", None):
+                assert (p.fields(name, 0.75, split) == w.fields(name, 0.75, split)).all()
+        assert list(p.identities()) == list(w.identities())
+        assert p.provenance["statistics"] == w.provenance["statistics"]
+    assert factory.generate(stacked, tmp_path / "w.hdf5")["status"] == "complete"
+    assert regenerate(tmp_path / "w.hdf5", 3)["same"]
+    longer = recipe.from_dict(stacked.as_dict() | {"samples": 8})
+    assert factory.generate(longer, tmp_path / "w.hdf5")["kept"] == 5
+    factory.generate(longer, tmp_path / "w8.hdf5")
+    assert content(tmp_path / "w.hdf5") == content(tmp_path / "w8.hdf5")
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_every_recipe_makes_a_file_that_reproduces(tmp_path, name):
+    r = recipe.load(name)
+    sides = (12,) * len(r.resolution)
+    times = r.stored_times[: 2 if len(r.stored_times) > 1 else 1]
+    r = recipe.from_dict(r.as_dict() | {"resolution": sides, "times": times.tolist(), "samples": 2})
+    factory.generate(r, tmp_path / "x.h5", workers=2)
+    assert regenerate(tmp_path / "x.h5", 1)["same"]
+    with dataset.open(tmp_path / "x.h5") as file:
+        assert file.grid == r.grid
+        assert np.isfinite(file.fields(r.field_names)).all()
+
+
+def test_initial_states_can_come_from_a_file(tmp_path):
+    factory.generate(small(resolution=(32, 32)), tmp_path / "fine.h5")
+    start = {"name": "file", "path": str(tmp_path / "fine.h5"), "time": 0.5}
+    factory.generate(small(initial=start, times="0:0.5:0.25"), tmp_path / "x.h5")
+    with dataset.open(tmp_path / "fine.h5") as fine, dataset.open(tmp_path / "x.h5") as file:
+        from fdiff.levels import restrict_field
+
+        expected = restrict_field(fine.fields("v", 0.5).astype(float), fine.grid, file.grid)
+        assert_allclose(file.fields("v", 0.0), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -23,18 +23,19 @@ import numpy as np
 import fdiff
 from fdiff import pde
 from fdiff.dataset import ledger as books
-from fdiff.dataset.layout import PDEBenchLayout
+from fdiff.dataset.layout import Layout, PDEBenchLayout
 from fdiff.dataset.ledger import Ledger, checksum, read_at, write_at
 from fdiff.dataset.reader import Dataset
 from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.dataset.statistics import file_statistics, sample_statistics
+from fdiff.dataset.well import WellLayout
 from fdiff.pde import forcing
 
 Update = Callable[[int, int], None]
-_LAYOUTS = {"pdebench": PDEBenchLayout}
+_LAYOUTS = {"pdebench": PDEBenchLayout, "well": WellLayout}
 
 
-def layout_of(recipe: Recipe, digits: int | None = None) -> PDEBenchLayout:
+def layout_of(recipe: Recipe, digits: int | None = None) -> Layout:
     return _LAYOUTS[recipe.format](recipe, digits)
 
 

@@ -1,4 +1,4 @@
-"""PDEBench's layout, created empty at full size, so that workers write raw bytes at known places.
+"""Files created empty at full size, so that workers write raw bytes at known places.
 
 Copying data through the HDF5 library costs more than computing them, and a file whose metadata are
 open while data are written does not survive a kill. Here the library allocates every dataset
@@ -8,13 +8,14 @@ contiguously, without fill, and closes the file; the places of the data are then
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
-from fdiff.dataset.reader import ATTRIBUTE, AXES
+from fdiff.dataset.formats import ATTRIBUTE, AXES, Region
 from fdiff.dataset.recipe import Recipe
 
 # Data begin at pages of memory: writes then need not read a page first.
@@ -24,11 +25,8 @@ _PAGE = 4096
 Piece = tuple[int, np.ndarray]
 
 
-class PDEBenchLayout:
-    """Root groups are samples, named by index; ``data`` f4 [t, (z,) (y,) x, field]."""
-
-    name = "pdebench"
-    suffix = ".h5"
+class Layout(ABC):
+    """A file that is created at full size and filled through offsets."""
 
     def __init__(self, recipe: Recipe, digits: int | None = None):
         self.recipe = recipe
@@ -36,6 +34,7 @@ class PDEBenchLayout:
         self.digits = digits or max(4, len(str(last)))
 
     def key(self, sample: int) -> str:
+        """The sample's name."""
         return f"{sample:0{self.digits}d}"
 
     @property
@@ -44,8 +43,28 @@ class PDEBenchLayout:
         r = self.recipe
         return 4 * len(r.stored_times) * r.grid.size * len(r.field_names)
 
+    @abstractmethod
     def create(self, path: Path, progress: Callable[[int, int], None] | None = None) -> list[int]:
-        """The file with all groups and no data; returns each sample's offset in bytes."""
+        """The file without data; returns the offsets that the other methods need."""
+
+    @abstractmethod
+    def pieces(self, offsets: list[int], sample: int, data: np.ndarray) -> list[Piece]:
+        """Where the parts of ``data`` [t, *grid.shape, field] of a sample go."""
+
+    @abstractmethod
+    def regions(self, offsets: list[int], sample: int) -> list[Region]:
+        """(offset, bytes) of the parts of a sample."""
+
+    @abstractmethod
+    def seal(self, file, records: Mapping[int, dict[str, Any]], root: dict[str, Any]) -> None:
+        """Writes what is known after the run into attributes of the open file."""
+
+
+@final
+class PDEBenchLayout(Layout):
+    """Root groups are samples, named by index; ``data`` f4 [t, (z,) (y,) x, field]."""
+
+    def create(self, path: Path, progress: Callable[[int, int], None] | None = None) -> list[int]:
         import h5py
 
         r = self.recipe
@@ -69,15 +88,12 @@ class PDEBenchLayout:
         return offsets
 
     def pieces(self, offsets: list[int], sample: int, data: np.ndarray) -> list[Piece]:
-        """Where the parts of ``data`` [t, ..., field] of a sample go."""
         return [(offsets[sample - self.recipe.first], data)]
 
-    def regions(self, offsets: list[int], sample: int) -> list[tuple[int, int]]:
-        """(offset, bytes) of the parts of a sample."""
+    def regions(self, offsets: list[int], sample: int) -> list[Region]:
         return [(offsets[sample - self.recipe.first], self.sample_bytes)]
 
     def seal(self, file, records: Mapping[int, dict[str, Any]], root: dict[str, Any]) -> None:
-        """Writes what is known after the run into attributes of the open file."""
         for sample, record in records.items():
             file[self.key(sample)].attrs[ATTRIBUTE] = json.dumps(record)
         file.attrs[ATTRIBUTE] = json.dumps(root)

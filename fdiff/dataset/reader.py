@@ -1,9 +1,8 @@
-"""Reading datasets in PDEBench's layout: ours, PDEBench's own, and `fdiff sample`'s.
+"""Reading datasets: ours, PDEBench's, The Well's and `fdiff sample`'s, in one way.
 
-Root groups are samples; ``data`` is f4 ``[t, (z,) (y,) x, field]``, ``grid/x``, ``grid/y``, ...
-cell centres, ``grid/t`` times, attribute ``config`` YAML text. What PDEBench does not record
-(boundary, field names, provenance) stands in the root attribute ``fdiff``, JSON text; a file
-without it is taken for PDEBench's 2D diffusion-reaction: no-flux walls, fields u and v.
+What PDEBench does not record (boundary, field names, provenance) stands in the root attribute
+``fdiff``, JSON text; a file in PDEBench's layout without it is taken for its 2D diffusion-reaction:
+no-flux walls, fields u and v.
 """
 
 from __future__ import annotations
@@ -18,10 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from fdiff.dataset.formats import ATTRIBUTE, AXES, view
 from fdiff.grid import Grid
-
-ATTRIBUTE = "fdiff"  # provenance, JSON text at the root
-AXES = ("z", "y", "x")  # of the data, slowest first; a grid's axes have this order
 
 
 class Dataset:
@@ -43,20 +40,11 @@ class Dataset:
                 f"{self.path} is no readable HDF5 file ({error}): it is truncated or of another "
                 "kind; make it again"
             ) from error
-        self.keys = sorted(self._file.keys())
-        if not self.keys or not self._is_sample(self.keys[0]):
-            self._file.close()
-            raise ValueError(f"{self.path}: expected groups 0000, 0001, ... with a dataset 'data'")
-
-    def _is_sample(self, key: str) -> bool:
         try:
-            return "data" in self._file[key]
-        except (KeyError, TypeError):
-            return False
-
-    def group(self, key: str):
-        """The HDF5 group of a sample."""
-        return self._file[key]
+            self.view = view(self._file)
+        except ValueError as error:
+            self._file.close()
+            raise ValueError(f"{self.path}: {error}") from None
 
     def __enter__(self) -> Dataset:
         return self
@@ -68,7 +56,7 @@ class Dataset:
         self._file.close()
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.view.keys)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -81,32 +69,29 @@ class Dataset:
         """PDEBench's attribute ``config`` of the first sample."""
         import yaml
 
-        return yaml.safe_load(self._first.attrs.get("config", "{}")) or {}
-
-    @property
-    def _first(self):
-        return self._file[self.keys[0]]
+        first = self._file.get(self.view.keys[0])
+        return (yaml.safe_load(first.attrs.get("config", "{}")) or {}) if first else {}
 
     @cached_property
     def times(self) -> np.ndarray:
         """Stored times."""
-        return np.asarray(self._first["grid/t"], dtype=float)
+        return self.view.axis("t")
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:
-        count = self._first["data"].shape[-1]
-        named = self.provenance.get("fields", ("u", "v")[:count])
+        count = self.view.shape[-1]
+        named = self.provenance.get("fields", self.view.names)
         return tuple(named) if len(named) == count else tuple(f"field{i}" for i in range(count))
 
     @cached_property
     def grid(self) -> Grid:
-        shape = tuple(int(n) for n in self._first["data"].shape[1:-1])
+        shape = tuple(int(n) for n in self.view.shape[1:-1])
         if ATTRIBUTE in self._file.attrs and "grid" in self.provenance:
             known = self.provenance["grid"]
             return Grid(shape, known["lengths"], known["boundary"], known["origin"])
         lengths, origins = [], []
         for name, n in zip(AXES[3 - len(shape) :], shape):
-            centres = np.asarray(self._first["grid"][name], dtype=float)
+            centres = self.view.axis(name)
             h = (centres[-1] - centres[0]) / max(n - 1, 1)
             # Cell centres are f4: the box is meant to seven digits.
             lengths.append(float(f"{n * h:.6g}"))
@@ -201,11 +186,11 @@ class Dataset:
 
     def _sample(self, row: int):
         try:
-            return self._file[self.keys[row]]["data"]
+            return self.view.data(row)
         except (KeyError, OSError) as error:
             raise ValueError(
-                f"{self.path}: sample {self.keys[row]} cannot be read ({error}); `fdiff verify` "
-                "says what is damaged"
+                f"{self.path}: sample {self.view.keys[row]} cannot be read ({error}); "
+                "`fdiff verify` says what is damaged"
             ) from error
 
     def identities(self, split: str | None = None) -> Iterator[str]:
@@ -214,9 +199,9 @@ class Dataset:
         Law, seed and index where fdiff generated it, at any resolution; else a checksum.
         """
         for row in self.indices(split):
-            own = self._file[self.keys[row]].attrs.get(ATTRIBUTE)
+            own = self.view.record(row)
             if own is not None:
-                yield json.loads(own)["identity"]
+                yield own["identity"]
             else:
                 values = np.ascontiguousarray(self._sample(row)[...])
                 yield "sha256:" + hashlib.sha256(values.tobytes()).hexdigest()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from fdiff.dataset.formats import Region
 from fdiff.dataset.ledger import checksum, flush_to_disk, read_at, write_at
-from fdiff.dataset.reader import ATTRIBUTE, Dataset
+from fdiff.dataset.reader import Dataset
 from fdiff.dataset.recipe import Recipe, from_dict
 
 
 def verify(path: Path | str, progress=None) -> dict[str, Any]:
-    """``{"samples", "damaged", "failed", "unknown"}`` of a file in PDEBench's layout.
+    """``{"samples", "damaged", "failed", "unknown"}`` of a dataset file.
 
     ``damaged`` maps an index to what is wrong with its data; ``failed`` those recorded as failed;
     ``unknown`` counts samples without a checksum (another program's), which are only read.
@@ -31,8 +29,8 @@ def verify(path: Path | str, progress=None) -> dict[str, Any]:
         expected = file.provenance.get("recipe", {}).get("samples", len(file))
         if len(file) != expected:
             raise ValueError(f"{path} has {len(file)} of {expected} samples")
-        for row, key in enumerate(file.keys):
-            reason, known = _check(file, key)
+        for row in range(len(file)):
+            reason, known = _check(file, row)
             index = known.get("sample", row)
             if reason:
                 damaged[index] = reason
@@ -44,43 +42,46 @@ def verify(path: Path | str, progress=None) -> dict[str, Any]:
     return {"samples": expected, "damaged": damaged, "failed": failed, "unknown": unknown}
 
 
-def _check(file: Dataset, key: str) -> tuple[str, dict[str, Any]]:
+def _check(file: Dataset, row: int) -> tuple[str, dict[str, Any]]:
     """What is wrong with a sample ("" if nothing), and its record."""
     try:
-        group = file.group(key)
-        known = json.loads(group.attrs.get(ATTRIBUTE, "{}"))
-        values = group["data"][...]
+        known = file.view.record(row)
+        if known is None:
+            file.view.data(row)[...]
+            return "", {}
+        found = [checksum(part) for part in _bytes(*file.view.regions(row))]
     except (OSError, KeyError, ValueError) as error:
         return f"it cannot be read: {error}", {}
-    if known and [checksum(np.ascontiguousarray(values))] != known["checksum"]:
-        return "its bytes have another checksum", known
-    return "", known
+    return ("" if found == known["checksum"] else "its bytes have another checksum"), known
+
+
+def _bytes(path: Path, regions: list[Region]) -> list[bytearray]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return [read_at(descriptor, *region) for region in regions]
+    finally:
+        os.close(descriptor)
 
 
 def records_and_places(
     path: Path,
-) -> tuple[dict[int, dict[str, Any]], dict[int, tuple[Path, list[tuple[int, int]]]]]:
+) -> tuple[dict[int, dict[str, Any]], dict[int, tuple[Path, list[Region]]]]:
     """By sample its record, with the statistics, and where its bytes are: file, (offset, size)."""
-    from fdiff.dataset.factory import buffer
     from fdiff.dataset.statistics import sample_statistics
 
     records, places = {}, {}
     with Dataset(path) as file:
         recipe = from_dict(file.provenance["recipe"])
-        shape = buffer(recipe).shape
-        for key in file.keys:
-            group = file.group(key)
-            record = json.loads(group.attrs[ATTRIBUTE])
-            data = group["data"]
-            if data.shape != shape or data.id.get_offset() is None:
+        for row in range(len(file)):
+            record = file.view.record(row)
+            if record is None:
                 continue
             if "failed" not in record:
-                found = sample_statistics(data[...], recipe.grid)
+                found = sample_statistics(file.view.data(row)[...], recipe.grid)
                 found.pop("tail")
                 record["statistics"] = found
             records[record["sample"]] = record
-            region = (data.id.get_offset(), data.id.get_storage_size())
-            places[record["sample"]] = (Path(data.file.filename), [region])
+            places[record["sample"]] = file.view.regions(row)
     return records, places
 
 
@@ -93,42 +94,41 @@ def regenerate(path: Path | str, sample: int, repair: bool = False) -> dict[str,
     Raises:
         ValueError: not a file of `fdiff generate`, or no such sample.
     """
-    from fdiff.dataset.factory import buffer, simulate
+    from fdiff.dataset.factory import buffer, layout_of, simulate
 
     path = Path(path)
     with Dataset(path) as file:
         if file.provenance.get("kind") != "generated":
             raise ValueError(f"{path} was not made by `fdiff generate`: its recipe is unknown")
         recipe = from_dict(file.provenance["recipe"])
-        key = sample_key(file, recipe, sample)
-        group = file.group(key)
-        known = json.loads(group.attrs[ATTRIBUTE])
-        offset, stored = group["data"].id.get_offset(), Path(group.file.filename)
-        data = buffer(recipe)
-        simulate(recipe, sample, data)
-        size = data.nbytes
-    descriptor = os.open(stored, os.O_RDWR if repair else os.O_RDONLY)
+        row = _row(file, recipe, sample)
+        known, (stored, regions) = file.view.record(row), file.view.regions(row)
+    data = buffer(recipe)
+    simulate(recipe, sample, data)
+    pieces = layout_of(recipe).pieces([0] * max(recipe.samples, data.shape[-1]), sample, data)
+    parts = [values for _, values in pieces][: len(regions)]
+    same = all(bytes(a) == b.tobytes() for a, b in zip(_bytes(stored, regions), parts))
+    recorded = known is not None and [checksum(part) for part in parts] == known["checksum"]
+    repaired = repair and recorded and not same
+    if repaired:
+        _write(stored, regions, parts)
+    return {"data": data, "same": same, "recorded": recorded, "repaired": repaired}
+
+
+def _write(path: Path, regions: list[Region], parts) -> None:
+    descriptor = os.open(path, os.O_RDWR)
     try:
-        same = bytes(read_at(descriptor, offset, size)) == data.tobytes()
-        recorded = [checksum(data)] == known["checksum"]
-        if repair and recorded and not same:
-            write_at(descriptor, offset, data)
+        for (offset, _), part in zip(regions, parts):
+            write_at(descriptor, offset, part)
     finally:
         os.close(descriptor)
-    if repair and recorded and not same:
-        flush_to_disk(stored)
-    return {
-        "data": data,
-        "same": same,
-        "recorded": recorded,
-        "repaired": repair and recorded and not same,
-    }
+    flush_to_disk(path)
 
 
-def sample_key(file: Dataset, recipe: Recipe, sample: int) -> str:
-    """The group of a sample, by its index in the recipe."""
+def _row(file: Dataset, recipe: Recipe, sample: int) -> int:
+    """Where a sample stands in the file, by its index in the recipe."""
     row = sample - recipe.first
     if not 0 <= row < len(file):
         last = recipe.first + len(file) - 1
         raise ValueError(f"{file.path} has samples {recipe.first} to {last}, not {sample}")
-    return file.keys[row]
+    return row

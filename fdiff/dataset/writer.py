@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fdiff.dataset.reader import ATTRIBUTE, AXES
+from fdiff.dataset.formats import ATTRIBUTE, AXES
 from fdiff.grid import Grid
 
 
