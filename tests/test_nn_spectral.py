@@ -167,6 +167,18 @@ def test_networks_run_in_both_precisions_and_have_gradients(box, dtype):
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
 
 
+def test_the_modulated_residual_has_the_gradients_of_its_formula():
+    from fdiff.nn.activation import ModulatedResidual
+
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(2, 3, 4, 5), (2, 3, 4, 5), (2, 1, 1, 5), (2, 1, 1, 5)]
+    inputs = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
+    x, h, scale, shift = (u.requires_grad_() for u in inputs)
+    expected = x + torch.nn.functional.silu(scale * h + shift)
+    torch.testing.assert_close(ModulatedResidual.apply(x, h, scale, shift), expected)
+    assert torch.autograd.gradcheck(ModulatedResidual.apply, (x, h, scale, shift))
+
+
 def test_a_new_network_is_zero_and_leaves_the_global_generator_alone():
     torch.manual_seed(3)
     expected = torch.rand(1)

@@ -21,6 +21,7 @@ TINY = nn.Config().replace(
     training__steps=(6, 4),
     training__batch_size=(4, 3),
     training__save_every=3,
+    training__schedule="warm",
     training__warmup=1,
 )
 
@@ -106,6 +107,34 @@ def test_batches_are_keyed_by_the_sample_and_see_one_function_on_every_level():
     for i in (0, 1):
         restricted = fdiff.levels.restrict(fine[i], GRID, GRID.coarsen(2))
         torch.testing.assert_close(restricted, coarse[i][:3], rtol=0, atol=1e-5)
+
+
+def test_schedules_order_the_levels():
+    from fdiff.nn.config import level_order
+
+    def order(schedule, steps):
+        config = TINY.replace(
+            training__schedule=schedule,
+            training__steps=steps,
+            training__levels=(8, 16, 32)[: len(steps)],
+            training__batch_size=(1,) * len(steps),
+        )
+        levels, ends = level_order(config.training)
+        return levels.tolist(), ends.tolist()
+
+    assert order("warm", (2, 1)) == ([0, 0, 1], [2, 3])
+    assert order("rehearsed", (2, 1, 2)) == ([0, 0, 1, 0, 2, 1, 0, 2, 1, 0], [2, 4, 10])
+    assert order("mixed", (4, 2)) == ([0, 1, 0, 0, 1, 0], [6])
+
+
+@pytest.mark.parametrize("schedule", ["rehearsed", "mixed"])
+def test_schedules_train_and_count_their_samples(schedule):
+    trainer = nn_trainer(two_humps(8), training__schedule=schedule)
+    levels = []
+    trainer.train(progress=lambda p: levels.append(p.level[0]))
+    assert levels.count(16) == 4
+    assert levels.count(8) == {"rehearsed": 10, "mixed": 6}[schedule]
+    assert trainer.samples_before(trainer.step) == 4 * levels.count(8) + 3 * levels.count(16)
 
 
 def test_every_pass_over_the_data_sees_each_field_once():

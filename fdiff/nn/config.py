@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from fdiff.covariance import BesselCovariance, CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.nn.fno import FNO
@@ -14,6 +16,7 @@ from fdiff.nn.loss import PREDICTIONS
 from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
 
 SYMMETRIES = ("reflections", "transpositions", "translations")
+SCHEDULES = ("warm", "rehearsed", "mixed")
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class TrainingConfig:
     levels: tuple[int, ...] = (32, 64)  # nodes per axis (of the longest axis' count in the data)
     steps: tuple[int, ...] = (3200, 400)  # one number a level
     batch_size: tuple[int, ...] = (32, 32)
+    schedule: str = "rehearsed"  # see `level_order`
     learning_rate: float = 4e-3
     warmup: int = 50  # steps of linear increase
     decay: str = "cosine"  # or "constant"
@@ -90,8 +94,7 @@ class TrainingConfig:
     half_log_snr: tuple[float, float] = (-5.0, 4.6)  # lambda is uniform between
     seed: int = 0
     save_every: int = 500  # steps between validations, each with a checkpoint
-    compile: bool = False
-    bf16: bool = False  # on CUDA only
+    compile: bool = False  # by torch.compile, which needs a C++ compiler; falls back without
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
@@ -104,6 +107,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be positive, got {value}")
         if not self.learning_rate > 0 or not self.clip > 0:
             raise ValueError("learning_rate and clip must be positive")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {SCHEDULES}, got {self.schedule!r}")
         if self.decay not in ("cosine", "constant"):
             raise ValueError(f'decay must be "cosine" or "constant", got {self.decay!r}')
         unknown = set(self.symmetries) - set(SYMMETRIES)
@@ -123,6 +128,27 @@ def default_steps(levels: Sequence[int], dim: int = 2) -> list[int]:
     work = sum(s * n**dim for s, n in zip(default.steps, default.levels))
     shares = [1.0] if len(levels) == 1 else [0.7 / (len(levels) - 1)] * (len(levels) - 1) + [0.3]
     return [max(1, round(share * work / n**dim)) for share, n in zip(shares, levels)]
+
+
+def level_order(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The level of every step, and the steps at which a stage ends.
+
+    * ``"warm"``: ``steps[l]`` steps on level ``l``, one level after the other.
+    * ``"rehearsed"``: the same, but each step on a level is followed by one on every coarser
+      level. What a grid cannot hold makes the levels' problems differ a little, and a network
+      that goes on to the next level forgets the last one's.
+    * ``"mixed"``: all levels from the first step on, evenly spread.
+    """
+    counts = config.steps
+    if config.schedule == "mixed":
+        place = np.concatenate([(np.arange(n) + 0.5) / n for n in counts])
+        level = np.repeat(np.arange(len(counts)), counts)
+        return level[np.argsort(place, kind="stable")], np.array([sum(counts)])
+    stages = []
+    for level, count in enumerate(counts):
+        cycle = np.arange(level, -1, -1) if config.schedule == "rehearsed" else [level]
+        stages.append(np.tile(cycle, count))
+    return np.concatenate(stages), np.cumsum([len(stage) for stage in stages])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fdiff.grid import Grid
+from fdiff.nn.activation import ModulatedResidual
 from fdiff.nn.spectral import (
     FullMixing,
     RadialMixing,
@@ -59,8 +60,15 @@ class SpectralBlock(nn.Module):
         h = from_modes(self.mixing(to_modes(x, grid, n_modes)), grid, n_modes)
         lead = (x.shape[0],) + (1,) * grid.dim
         scale, shift = self.modulation(embedded).reshape(*lead, -1).chunk(2, -1)
-        h = torch.addcmul(shift, h + self.pointwise(x), 1 + scale)
-        return x + self._activate(h, grid)
+        scale = 1 + scale
+        # The product adds to h in place of a pass of its own; its bias moves into the shift.
+        width = h.shape[-1]
+        w = self.pointwise.weight.t()
+        h = torch.addmm(h.reshape(-1, width), x.reshape(-1, width), w).view_as(h)
+        shift = shift + self.pointwise.bias * scale
+        if self.oversampling == 1:
+            return ModulatedResidual.apply(x, h, scale, shift)
+        return x + self._activate(torch.addcmul(shift, h, scale), grid)
 
     def _activate(self, h: Tensor, grid: Grid) -> Tensor:
         if self.oversampling == 1:

@@ -18,6 +18,7 @@ from fdiff import backends
 from fdiff.covariance import CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.nn.loss import PREDICTIONS, mean_and_std, to_x0
+from fdiff.nn.spectral import retained_modes
 from fdiff.score.mean import mean_coefficients
 
 # Half log signal-to-noise ratios at which the posterior's trace is tabulated.
@@ -126,6 +127,11 @@ class WienerDenoiser(Denoiser):
     the correction of a mode is bounded by ``reach`` times what is unknown of it, on every grid.
     ``F`` has ``2 channels`` inputs and ``channels`` outputs. With ``F = 0`` this is the exact
     denoiser of Gaussian data.
+
+    The correction ends with the modes that the network mixes (``network.n_modes``): finer ones,
+    which its layers cannot tell apart, keep the linear model's law and so the data's spectrum. Nor
+    does the network see them in ``x``, where they are noise of which every grid holds another
+    part; what they say about the data is in ``W``.
     """
 
     def __init__(self, network, noise, mean, covariance, grid, reach: float = 50.0):
@@ -142,7 +148,12 @@ class WienerDenoiser(Denoiser):
         posterior = s * torch.sqrt(data * noise / marginal)
         total = self.posterior_trace(half_log_snr).sqrt()
         weight = torch.minimum(total, self.reach * posterior) / math.sqrt(grid.volume)
-        inputs = torch.cat([c / self._input_scale(m, s), wiener / math.sqrt(self.data_variance)], 1)
+        seen, n_modes = c, getattr(self.network, "n_modes", None)
+        if n_modes is not None:
+            band = _band(grid, tuple(n_modes), weight.dtype, c.device)
+            seen, weight = c * band, weight * band
+        inputs = [seen / self._input_scale(m, s), wiener / math.sqrt(self.data_variance)]
+        inputs = torch.cat(inputs, 1)
         correction = self.network(grid.basis.inverse(inputs), half_log_snr, condition)
         return wiener + weight * grid.basis.forward(correction)
 
@@ -183,6 +194,18 @@ class PlainDenoiser(Denoiser):
 def _positive(variance: Tensor) -> Tensor:
     """The variance with zeros (modes that are neither data nor noise) replaced by one."""
     return torch.where(variance > 0, variance, torch.ones_like(variance))
+
+
+@lru_cache(maxsize=64)
+def _band(grid: Grid, n_modes: tuple[int, ...], dtype, device) -> Tensor:
+    """1 on the modes that a grid of ``n_modes`` nodes retains, else 0."""
+    lines = []
+    for axis, n in enumerate(n_modes):
+        line = np.zeros(grid.basis.shape[axis])
+        line[retained_modes(grid, axis, n)] = 1.0
+        lines.append(line)
+    band = math.prod(np.meshgrid(*lines, indexing="ij", sparse=True))
+    return torch.tensor(band, dtype=dtype, device=device)
 
 
 @lru_cache(maxsize=64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,7 +20,7 @@ from fdiff import levels as grids
 from fdiff import noise
 from fdiff.grid import Grid
 from fdiff.nn import augment
-from fdiff.nn.config import TrainingConfig
+from fdiff.nn.config import TrainingConfig, level_order
 from fdiff.nn.ema import ExponentialAverage
 from fdiff.nn.loss import denoising_loss, squared_norm
 from fdiff.nn.precondition import Denoiser, scales
@@ -68,7 +69,7 @@ class Record:
 
 @final
 class MultilevelTrainer:
-    """Denoising score matching on a list of levels, warm-started from coarse to fine.
+    """Denoising score matching on a list of levels, from coarse to fine or mixed.
 
     Every level sees the restriction of the same fields. One level is plain training. The optimiser
     and the averages carry over from level to level; the rate decays with the work done, a step
@@ -109,6 +110,8 @@ class MultilevelTrainer:
         for level in self.grids:
             _try_network(self.denoiser, level, self.data[0].shape[1], self.device)
         self.average = ExponentialAverage(self.denoiser, config.average)
+        if config.compile:
+            compile_network(self.denoiser, self.grids[0], self.data[0].shape[1], self.device)
         self.optimiser = torch.optim.AdamW(
             self.denoiser.parameters(),
             lr=config.learning_rate,
@@ -118,17 +121,16 @@ class MultilevelTrainer:
         self.step = 0
         self.records: list[Record] = []
         self.seconds = 0.0
-        self._ends = np.cumsum(config.steps)
-        work = [
-            steps * batch * level.size
-            for steps, batch, level in zip(config.steps, config.batch_size, self.grids)
-        ]
-        self._work_before, self._work = np.concatenate([[0], np.cumsum(work)]), float(sum(work))
+        self._order, self._ends = level_order(config)
+        sizes = np.array(config.batch_size)[self._order]
+        nodes = np.array([level.size for level in self.grids])[self._order]
+        self._samples = np.concatenate([[0], np.cumsum(sizes)])
+        self._work = np.concatenate([[0], np.cumsum(sizes * nodes)])
         self._losses: list[float] = []
 
     @property
     def total_steps(self) -> int:
-        return int(self._ends[-1])
+        return len(self._order)
 
     def train(
         self,
@@ -156,7 +158,7 @@ class MultilevelTrainer:
                     save(self)
             if progress is not None:
                 done = self._work_done()
-                left = (self._work - done) / max(done - first_work, 1.0) * elapsed
+                left = (self._work[-1] - done) / max(done - first_work, 1.0) * elapsed
                 speed = (self.step - first_step) / max(elapsed, 1e-9)
                 rate = self.optimiser.param_groups[0]["lr"]
                 shape = self.grids[level].shape
@@ -167,7 +169,7 @@ class MultilevelTrainer:
 
     def level(self) -> int:
         """The index of the level that the next step trains on."""
-        return int(np.searchsorted(self._ends, self.step, side="right"))
+        return int(self._order[self.step])
 
     def batch(self, level: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """``(x0, noise, half_log_snr)`` of a step: centred coefficients, and one lambda a field."""
@@ -187,13 +189,7 @@ class MultilevelTrainer:
 
     def samples_before(self, step: int) -> int:
         """Fields that the steps before ``step`` saw; keys the randomness."""
-        starts = np.concatenate([[0], self._ends[:-1]])
-        return int(
-            sum(
-                batch * min(max(step - int(begin), 0), steps)
-                for begin, steps, batch in zip(starts, self.config.steps, self.config.batch_size)
-            )
-        )
+        return int(self._samples[step])
 
     @torch.no_grad()
     def validate(self, average: bool = True) -> dict[str, float]:
@@ -259,12 +255,9 @@ class MultilevelTrainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.optimiser.zero_grad(set_to_none=True)
-        use_bf16 = self.config.bf16 and self.device.type == "cuda"
-        with torch.autocast("cuda", torch.bfloat16, enabled=use_bf16):
-            losses = denoising_loss(
-                self.denoiser, x0, z, half_log_snr, self.grids[level], self.config.shell_weight
-            )
-        loss = losses.mean()
+        loss = denoising_loss(
+            self.denoiser, x0, z, half_log_snr, self.grids[level], self.config.shell_weight
+        ).mean()
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingDiverged(
@@ -285,16 +278,12 @@ class MultilevelTrainer:
         rate = config.learning_rate * min(1.0, (self.step + 1) / max(config.warmup, 1))
         if config.decay == "constant":
             return rate
-        share = self._work_done() / self._work
+        share = self._work_done() / self._work[-1]
         return rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
 
     def _work_done(self) -> float:
-        level = min(self.level(), len(self.grids) - 1)
-        inside = self.step - int(self._ends[level] - self.config.steps[level])
-        return float(
-            self._work_before[level]
-            + inside * self.config.batch_size[level] * self.grids[level].size
-        )
+        """Fields times nodes so far."""
+        return float(self._work[self.step])
 
     def _record(self, level: int) -> None:
         recent = self._losses[-self.config.save_every :]
@@ -433,6 +422,23 @@ def _try_network(denoiser: Denoiser, grid: Grid, channels: int, device) -> None:
         raise ValueError(
             f"the network gives {tuple(out.shape)} for {tuple(c.shape)}: check its out_channels"
         )
+
+
+def compile_network(denoiser: Denoiser, grid: Grid, channels: int, device) -> bool:
+    """Compile the network in place; where that fails, warn and leave it as it is."""
+    network = denoiser.network
+    network.compile()
+    try:
+        _try_network(denoiser, grid, channels, device)
+    except Exception as error:  # whatever a compiler may raise
+        network._compiled_call_impl = None
+        warnings.warn(
+            f"torch.compile failed ({type(error).__name__}: {str(error).splitlines()[0][:120]}); "
+            "training goes on without it",
+            stacklevel=3,
+        )
+        return False
+    return True
 
 
 def _flops(denoiser: Denoiser) -> float:
