@@ -149,7 +149,16 @@ def test_orders_on_their_way_to_the_declared_one_are_not_judged():
 
 def test_scatter_is_not_judged():
     errors = STEPS * (1 + 0.9 * np.cos(7 * np.arange(len(STEPS))))
-    assert order(STEPS, errors, declared=1).verdict is Verdict.INCONCLUSIVE
+    estimate = order(STEPS, errors, declared=1)
+    assert estimate.verdict is Verdict.INCONCLUSIVE
+    assert "scatter" in estimate.reason
+
+
+def test_scatter_within_the_band_is_good_enough():
+    errors = STEPS * np.exp(0.035 * (-1.0) ** np.arange(len(STEPS)))  # local orders 1 +- .1
+    estimate = order(STEPS, errors, declared=1)
+    assert estimate.verdict is Verdict.PASS
+    assert_allclose([estimate.low, estimate.high], [0.9, 1.1], atol=0.01)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])

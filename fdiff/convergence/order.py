@@ -123,8 +123,8 @@ def order(
     reason = f"{used.sum()} of {len(used)} steps{lost}"
     if verdict is Verdict.FAIL and _still_approaching(range_, declared):
         verdict, reason = Verdict.INCONCLUSIVE, f"pre-asymptotic: local orders move on; {reason}"
-    elif verdict is Verdict.PASS and not settled:
-        verdict, reason = Verdict.INCONCLUSIVE, f"local orders scatter; {reason}"
+    elif not settled:
+        reason = f"local orders scatter; {reason}"
     return OrderEstimate(declared, observed, low, high, verdict, reason, data, used)
 
 
