@@ -8,6 +8,7 @@ error of the score and what their mean and spectrum do not tell.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -75,23 +76,68 @@ class ErrorBudget:
 
         ``path``: a file to save it to.
         """
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(5.2, 2.2), layout="constrained")
-        axes = figure.subplots()
+        figure, axes = _axes((5.2, 2.2))
         rows = {**self.parts, "total": self.total}
-        values = [max(v / self.scale, 1e-16) for v in rows.values()]
-        bars = axes.barh(list(rows), values, color=["#0072B2"] * len(self.parts) + ["#000000"])
-        floor = max(1e-10, min(v for v in values if v > 1e-15) / 10)
+        values = [max(v / self.scale, INVISIBLE) for v in rows.values()]
+        colours = [COLOURS[name] for name in rows]
+        bars = axes.barh(list(rows), values, color=colours)
+        shown = [v for v in values if v > INVISIBLE]
         axes.set_xscale("log")
-        axes.set_xlim(floor, 10 * max(values))
-        axes.bar_label(bars, [f"{v:.1e}" if v > 1e-15 else "0" for v in values], padding=3)
+        axes.set_xlim(min(shown) / 10, 10 * max(shown))
+        axes.bar_label(bars, [f"{v:.1e}" if v > INVISIBLE else "0" for v in values], padding=3)
         axes.invert_yaxis()
-        axes.set_xlabel(r"$W_2$ to the data, relative to their root mean square")
-        axes.spines[["top", "right"]].set_visible(False)
-        if path is not None:
-            figure.savefig(path)
-        return figure
+        axes.set_xlabel(AXIS)
+        return _saved(figure, path)
+
+
+def steps_figure(budgets: Mapping[str, Sequence[ErrorBudget]], path=None):
+    """Parts of the error against the number of steps, one panel a solver; a matplotlib figure.
+
+    ``budgets``: for each title, the budgets of one solver with growing numbers of steps.
+    """
+    figure, axes = _axes((3.2 * len(budgets), 3.2), len(budgets))
+    handles = {}
+    for place, (title, line) in zip(np.atleast_1d(axes), budgets.items()):
+        steps = [budget.steps for budget in line]
+        for name, colour in COLOURS.items():
+            values = np.array([{**b.parts, "total": b.total}[name] / b.scale for b in line])
+            style = {"linestyle": "--", "linewidth": 2.5} if name == "total" else {"marker": "o"}
+            (handles[name],) = place.plot(steps, values, color=colour, **style)
+        place.set_xscale("log", base=2)
+        place.set_yscale("log", nonpositive="mask")
+        place.set_title(title, fontsize=10)
+        place.set_xlabel("steps")
+    np.atleast_1d(axes)[0].set_ylabel(AXIS)
+    np.atleast_1d(axes)[0].set_ylim(bottom=1e-6)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
+    return _saved(figure, path)
+
+
+INVISIBLE = 1e-12  # relative errors below are round-off
+AXIS = "$W_2$ to the data, relative"
+COLOURS = {
+    "initial law": "#0072B2",
+    "time steps": "#D55E00",
+    "early stop": "#009E73",
+    "truncation": "#8a8a8a",
+    "total": "#000000",
+}
+
+
+def _axes(size: tuple[float, float], columns: int = 1):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, columns, sharey=True)
+    for place in np.atleast_1d(axes):
+        place.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _saved(figure, path):
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
 
 
 def error_budget(

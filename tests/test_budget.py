@@ -130,3 +130,17 @@ def test_table_and_figure_show_every_part(tmp_path):
     pytest.importorskip("matplotlib")
     out.plot(tmp_path / "budget.png")
     assert (tmp_path / "budget.png").stat().st_size > 5000
+
+
+def test_the_figure_over_steps_has_a_panel_a_solver(tmp_path):
+    pytest.importorskip("matplotlib")
+    panels = {
+        type(solver).__name__: [
+            budget.error_budget(TP1.process(), MEAN, TP1.data, TP1.grid(16), solver, steps)
+            for steps in (2, 4, 8)
+        ]
+        for solver in (solvers.GaussianExact(), solvers.DDIM())
+    }
+    figure = budget.steps_figure(panels, tmp_path / "steps.svg")
+    assert [axes.get_title() for axes in figure.axes] == ["GaussianExact", "DDIM"]
+    assert (tmp_path / "steps.svg").stat().st_size > 5000

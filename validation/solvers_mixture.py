@@ -35,8 +35,8 @@ def run(quick: bool) -> Iterator[Claim]:
     fraction, moment = exact(bump)
     for name in FEW if quick else ALL:
         fields = fdiff.sample(
-            score, GRID, size, solver=solvers.SCHEMES[name](), start="exact", seed=1, batch=1000, close=False,
-            times=solvers.times(PROBLEM.process, steps, end=END),
+            score, GRID, size, solver=solvers.SCHEMES[name](), start="exact", seed=1,
+            times=solvers.times(PROBLEM.process, steps, end=END), batch=1000, close=False,
         ).fields  # fmt: skip
         sides = (fields * bump).sum(-1) > 0
         squares = GRID.cell_volume * (fields**2).sum(-1)
