@@ -38,6 +38,9 @@ class BesselCovariance(CovarianceOperator):
     def is_trace_class(self, dim: int) -> bool:
         return self.power > dim / 2
 
+    def sobolev_regularity(self, dim: int) -> float:
+        return self.power - dim / 2
+
 
 @final
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ class MaternCovariance(CovarianceOperator):
     def is_trace_class(self, dim: int) -> bool:
         return True
 
+    def sobolev_regularity(self, dim: int) -> float:
+        return self.smoothness
+
 
 @final
 @dataclass(frozen=True)
@@ -105,6 +111,9 @@ class LaplaceCovariance(CovarianceOperator):
     def is_trace_class(self, dim: int) -> bool:
         return self.power > dim / 2
 
+    def sobolev_regularity(self, dim: int) -> float:
+        return self.power - dim / 2
+
 
 @final
 @dataclass(frozen=True)
@@ -132,6 +141,9 @@ class SquaredExponentialCovariance(CovarianceOperator):
 
     def is_trace_class(self, dim: int) -> bool:
         return True
+
+    def sobolev_regularity(self, dim: int) -> float:
+        return math.inf
 
 
 @final
@@ -181,6 +193,9 @@ class FiniteRankCovariance(CovarianceOperator):
     def is_trace_class(self, dim: int) -> bool:
         return True
 
+    def sobolev_regularity(self, dim: int) -> float:
+        return math.inf
+
     def __repr__(self) -> str:
         return f"FiniteRankCovariance(rank {int((self.values > 0).sum())} of {self.values.shape})"
 
@@ -198,6 +213,9 @@ class WhiteNoise(CovarianceOperator):
 
     def is_trace_class(self, dim: int) -> bool:
         return False
+
+    def sobolev_regularity(self, dim: int) -> float:
+        return -dim / 2
 
 
 def _positive(operator, *names: str) -> None:

@@ -13,6 +13,9 @@ import numpy as np
 
 from fdiff import backends, noise
 from fdiff.cache import LIMIT, cached_arrays
+from fdiff.covariance.certificate import CovarianceSummary, decay_regularity, summarise
+from fdiff.covariance.kernel import correlation_length, kernel, mode_values
+from fdiff.covariance.tail import dyadic_sums
 from fdiff.grid import Grid
 
 
@@ -95,9 +98,52 @@ class CovarianceOperator(ABC):
         basis = grid.basis
         variance = self.eigenvalues(grid) * basis.weights
         for axis in range(grid.dim):
-            squares = _squared_modes(grid, axis)
+            squares = np.abs(mode_values(grid, axis, grid.points(axis))) ** 2
             variance = np.moveaxis(np.tensordot(squares, variance, (0, axis)), 0, axis)
         return variance
+
+    def sobolev_regularity(self, dim: int) -> float:
+        """The supremum of b such that samples lie in ``H^b``: ``sum mu^b q < oo``.
+
+        Negative for distributions. Estimated from the traces of dyadic shells; families with a
+        closed form give that.
+        """
+        return decay_regularity(dyadic_sums(self, Grid((8,) * dim)))
+
+    @final
+    def cameron_martin_norm(self, u, grid: Grid):
+        """``(sum |u_k|^2 / q_k)^(1/2)`` over the retained modes, one number a field.
+
+        ``u``: numpy ``(..., *grid.shape)``. Infinite where u has a mode that is not noised: such a
+        shift of ``N(0, Q)`` is singular.
+        """
+        basis, q = grid.basis, self.eigenvalues(grid)
+        square = np.abs(basis.project(basis.forward(np.asarray(u)))) ** 2 * basis.weights
+        total = square.sum(tuple(range(-grid.dim, 0)), keepdims=True)
+        # What rounding leaves in a mode without noise is no shift.
+        negligible = (q == 0) & (square <= 1e-28 * total)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = np.where(negligible | (square == 0), 0.0, square / q)
+        return np.sqrt(terms.sum(tuple(range(-grid.dim, 0))))
+
+    @final
+    def kernel(self, grid: Grid, at=None) -> np.ndarray:
+        """``C(x, at) = sum_k q_k e_k(x) conj(e_k(at))`` at the nodes x; ``at``: a point of the box,
+        its centre by default."""
+        return kernel(self.eigenvalues(grid), grid, at)
+
+    @final
+    def correlation_length(self, grid: Grid, axis: int = 0, at=None) -> float:
+        """Distance from ``at`` along ``axis`` at which the correlation falls to 1/e, in units of x.
+
+        Infinite where it does not within half of the box.
+        """
+        return correlation_length(self.eigenvalues(grid), grid, axis, at)
+
+    @final
+    def summary(self, grid: Grid) -> CovarianceSummary:
+        """The operator's certificate on a grid: ``print(Q.summary(grid))``."""
+        return summarise(self, grid)
 
     @final
     def sample_coefficients(
@@ -201,18 +247,6 @@ def _root(operator: CovarianceOperator, grid: Grid) -> np.ndarray:
     return np.sqrt(operator.eigenvalues(grid))
 
 
-def _squared_modes(grid: Grid, axis: int) -> np.ndarray:
-    """``|e_k(x)|^2`` of one axis, shape ``(modes, nodes)``."""
-    k = grid.basis.wavenumbers(axis)[:, None]
-    length = grid.lengths[axis]
-    if grid.boundary[axis] == "periodic":
-        return np.full((k.size, grid.shape[axis]), 1.0 / length)
-    angle = math.pi * k * (grid.points(axis) - grid.origin[axis]) / length
-    if grid.boundary[axis] == "neumann":
-        return np.where(k == 0, 1.0, 2.0) / length * np.cos(angle) ** 2
-    return 2.0 / length * np.sin(angle) ** 2
-
-
 @final
 @dataclass(frozen=True)
 class SumCovariance(CovarianceOperator):
@@ -228,6 +262,9 @@ class SumCovariance(CovarianceOperator):
 
     def is_trace_class(self, dim: int) -> bool:
         return all(term.is_trace_class(dim) for term in self.terms)
+
+    def sobolev_regularity(self, dim: int) -> float:
+        return min(term.sobolev_regularity(dim) for term in self.terms)
 
 
 @final
@@ -250,3 +287,6 @@ class ScaledCovariance(CovarianceOperator):
 
     def is_trace_class(self, dim: int) -> bool:
         return self.factor == 0 or self.operator.is_trace_class(dim)
+
+    def sobolev_regularity(self, dim: int) -> float:
+        return self.operator.sobolev_regularity(dim) if self.factor else math.inf
