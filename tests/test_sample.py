@@ -152,6 +152,7 @@ def test_bad_input_is_refused_in_a_sentence():
         ({"keep": [0.3]}, "not a time of the grid"),
         ({"backend": "jax"}, "backend"),
         ({"seed": -1}, "seed"),
+        ({"dtype": "float16"}, "float32"),
     ):
         with pytest.raises(ValueError, match=message):
             draw("ddim", **options)

@@ -87,6 +87,9 @@ def sample(
     kept = [] if keep is None else _indices(keep, times)
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
+    dtype = getattr(dtype, "__name__", str(dtype)).removeprefix("torch.")
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f'dtype must be "float32" or "float64", got {dtype!r}')
     start = solver.start if start is None else start
     make = _Start(score, grid, float(times[0]), start, channels, (backend, dtype, device), size)
     chunk = size if batch is None else min(max(1, batch), size)
