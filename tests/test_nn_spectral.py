@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import fdiff  # noqa: E402
-from fdiff.nn import FNO, FullMixing, RadialMixing, from_modes, to_modes  # noqa: E402
+from fdiff.nn import FNO, UNO, FullMixing, RadialMixing, UNet, from_modes, to_modes  # noqa: E402
 from fdiff.nn.spectral import mode_count  # noqa: E402
 
 BOXES = [
@@ -89,8 +89,9 @@ def test_a_spectral_layer_is_the_same_operator_on_a_finer_grid(box, mixing):
     np.testing.assert_allclose(apply(box).detach().numpy(), restricted, rtol=0, atol=1e-12)
 
 
-def random_network(box, modes, **options):
-    network = FNO(box, 2, 1, hidden_channels=6, n_layers=2, n_modes=modes, **options).double()
+def random_network(box, modes, kind=FNO, **options):
+    options.setdefault("n_layers", 2 if kind is FNO else 1)
+    network = kind(box, 2, 1, hidden_channels=6, n_modes=modes, **options).double()
     with torch.no_grad():
         network.project[-1].weight.normal_(generator=torch.Generator().manual_seed(1))
     return network
@@ -109,11 +110,13 @@ def resolution_error(network, grid, modes):
 @pytest.mark.parametrize(
     "boundary", ["periodic", "neumann", ("periodic", "neumann"), ("neumann", "dirichlet")]
 )
-@pytest.mark.parametrize("mixing", ["full", "radial"])
-def test_the_resolution_error_of_a_network_falls_fast_under_refinement(boundary, mixing):
+@pytest.mark.parametrize(
+    ("kind", "mixing"), [(FNO, "full"), (FNO, "radial"), (UNO, "full"), (UNO, "radial")]
+)
+def test_the_resolution_error_of_a_network_falls_fast_under_refinement(boundary, kind, mixing):
     modes = (6, 5)
     box = fdiff.Grid((9, 11), (1.0, 1.5), boundary)  # odd and not square
-    network = random_network(box, modes, mixing=mixing, coordinates=True)
+    network = random_network(box, modes, kind, mixing=mixing, coordinates=True)
     errors = [resolution_error(network, box.refine(f), modes) for f in (1, 2, 4)]
     # Aliasing of a smooth activation falls faster than any power where the layers' own functions
     # are smooth. On a Dirichlet axis the activation does not vanish at the wall, where its sine
@@ -177,6 +180,47 @@ def test_the_modulated_residual_has_the_gradients_of_its_formula():
     expected = x + torch.nn.functional.silu(scale * h + shift)
     torch.testing.assert_close(ModulatedResidual.apply(x, h, scale, shift), expected)
     assert torch.autograd.gradcheck(ModulatedResidual.apply, (x, h, scale, shift))
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "neumann", "dirichlet", ("periodic", "neumann")])
+def test_the_padding_of_the_unet_continues_functions_over_the_boundary(boundary):
+    from fdiff.nn.unet import pad
+
+    grid = fdiff.Grid((4, 6), 1.0, boundary)
+    x = torch.arange(24.0).reshape(1, 1, 4, 6) + 1
+    padded = pad(x, grid.boundary)
+    assert padded.shape == (1, 1, 6, 8)
+    before = {"periodic": x[0, 0, -1], "neumann": x[0, 0, 0], "dirichlet": 0 * x[0, 0, 0]}
+    assert torch.equal(padded[0, 0, 0, 1:-1], before[grid.boundary[0]])
+    assert torch.equal(padded[0, 0, 1:-1, 1:-1], x[0, 0])
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_the_unet_keeps_shapes_and_is_not_one_operator(dim):
+    box = fdiff.Grid((8,) * dim, 1.0, "periodic")
+    network = UNet(box, 2, 1, hidden_channels=4, condition_channels=1).double()
+    x, t = smooth(box, (4,) * dim), torch.zeros(2, dtype=torch.float64)
+    condition = torch.ones(2, 1, dtype=torch.float64)
+    assert not network(x, t, condition).any()
+    with torch.no_grad():
+        network.project.weight.normal_(generator=torch.Generator().manual_seed(0))
+    assert network(x, t, condition).shape == (2, 1, *box.shape)
+    errors = []
+    for factor in (1, 2):
+        grid = box.refine(factor)
+        with torch.no_grad():
+            coarse = network(smooth(grid, (4,) * dim), t, condition).numpy()
+            fine = network(smooth(grid.refine(2), (4,) * dim), t, condition).numpy()
+        difference = coarse - fdiff.levels.restrict_field(fine, grid.refine(2), grid)
+        errors.append(float(np.sqrt((difference**2).mean()) / coarse.std()))
+    assert min(errors) > 0.1, errors
+    with pytest.raises(ValueError, match="divisible by 4"):
+        network(torch.zeros(1, 2, *[6] * dim), torch.zeros(1))
+
+
+def test_the_inner_grids_of_the_u_shaped_operator_do_not_depend_on_the_resolution():
+    network = random_network(fdiff.Grid((16, 12), 1.0, "neumann"), (8, 6), UNO)
+    assert [grid.shape for grid in network.inner] == [(8, 6), (4, 3)]
 
 
 def test_a_new_network_is_zero_and_leaves_the_global_generator_alone():

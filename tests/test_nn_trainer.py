@@ -227,6 +227,34 @@ def test_the_rate_warms_up_and_decays_with_the_work():
     np.testing.assert_allclose(rates, expected * np.minimum(1, (np.arange(10) + 1) / 3))
 
 
+@pytest.mark.parametrize("kind", ["uno", "unet"])
+def test_other_networks_train_and_come_back(kind, tmp_path):
+    config = TINY.replace(network__kind=kind)
+    run = nn.train(two_humps(8), GRID, config, tmp_path)
+    assert_bitwise_equal(weights(nn.load_run(tmp_path, device="cpu")), weights(run))
+
+
+class OneByOne(torch.nn.Module):
+    """A module of somebody else: any with this signature will do."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(2, 1, 1)
+
+    def forward(self, x, t, condition=None):
+        return self.layer(x) * t[:, None, None, None]
+
+
+def test_any_module_of_the_signature_can_be_trained():
+    fields = two_humps(8)
+    covariance = fdiff.BesselCovariance(20.0, 60.0, 2.5)
+    noise = fdiff.BesselCovariance(1.0, 15.0, 1.75)
+    denoiser = nn.WienerDenoiser(OneByOne(), noise, 0.0, covariance, GRID)
+    trainer = nn.MultilevelTrainer(denoiser, fields, GRID, TINY.training, fields)
+    trainer.train()
+    assert np.isfinite(list(trainer.validate().values())).all()
+
+
 @pytest.mark.parametrize("prediction", ["noise", "x0", "velocity"])
 def test_plain_predictions_train_too(prediction):
     trainer = nn_trainer(two_humps(8), denoiser__wiener=False, denoiser__prediction=prediction)
@@ -332,6 +360,7 @@ def test_damaged_files_and_weights_of_another_network_are_refused(tmp_path):
         ({"training": {"levels": 32}}, "levels must be a list"),
         ({"training": {"levels": [32], "steps": [1, 2]}}, "steps needs one number for each"),
         ({"network": {"n_modes": "all"}}, "n_modes must be"),
+        ({"network": {"kind": "resnet"}}, "network.kind must be one of"),
         ({"denoiser": {"prediction": "noise"}}, "set wiener = false"),
         ({"training": {"symmetries": ["rotations"]}}, "symmetries must be among"),
     ],

@@ -11,10 +11,13 @@ from fdiff.nn.score import NetworkScore
 from fdiff.nn.spectral import FullMixing, RadialMixing, from_modes, to_modes
 from fdiff.nn.spectrum import ShellSpectrum, estimate_mean, estimate_spectrum
 from fdiff.nn.trainer import MultilevelTrainer, Progress, TrainingDiverged
+from fdiff.nn.unet import UNet
+from fdiff.nn.uno import UNO
 
 __all__ = [
     "FNO",
     "PREDICTIONS",
+    "UNO",
     "Config",
     "Denoiser",
     "DenoiserConfig",
@@ -31,6 +34,7 @@ __all__ = [
     "TimeEmbedding",
     "TrainingConfig",
     "TrainingDiverged",
+    "UNet",
     "WienerDenoiser",
     "copy_into",
     "denoising_loss",

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from fdiff.covariance import BesselCovariance, CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.nn.fno import FNO
 from fdiff.nn.loss import PREDICTIONS
 from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
+from fdiff.nn.unet import UNet
+from fdiff.nn.uno import UNO
 
 SYMMETRIES = ("reflections", "transpositions", "translations")
+KINDS = {"fno": FNO, "uno": UNO, "unet": UNet}
 SCHEDULES = ("warm", "rehearsed", "mixed")
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Arguments of `FNO`."""
+    """Which network, and its arguments; a kind ignores those that it does not have."""
 
+    kind: str = "fno"  # "fno", "uno" or "unet"
     hidden_channels: int = 32
     n_layers: int = 4
     n_modes: int | tuple[int, ...] = 32
     mixing: str = "radial"
     coordinates: bool = False
     oversampling: int = 1
+    n_levels: int = 2  # inner grids of "uno" and "unet"
 
-    def build(self, box: Grid, in_channels: int, out_channels: int, seed: int = 0) -> FNO:
-        return FNO(box, in_channels, out_channels, seed=seed, **dataclasses.asdict(self))
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"network.kind must be one of {sorted(KINDS)}, got {self.kind!r}")
+
+    def build(self, box: Grid, in_channels: int, out_channels: int, seed: int = 0) -> nn.Module:
+        network = KINDS[self.kind]
+        known = inspect.signature(network).parameters
+        arguments = {k: v for k, v in dataclasses.asdict(self).items() if k in known}
+        return network(box, in_channels, out_channels, seed=seed, **arguments)
 
 
 @dataclass(frozen=True)

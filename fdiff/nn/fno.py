@@ -78,13 +78,82 @@ class SpectralBlock(nn.Module):
         return from_modes(to_modes(h, fine, grid.shape), grid, grid.shape)
 
 
-@final
-class FNO(nn.Module):
-    """Fourier neural operator on the functions of a box: ``model(x, t, condition=None)``.
+class OperatorNetwork(nn.Module):
+    """Lifts ``x`` (and coordinates) to channels, transforms them, projects: ``model(x, t)``.
 
     ``x``: ``(batch, in_channels, *shape)`` on any grid of the box that has the network's modes;
     ``t``: ``(batch,)``; ``condition``: ``(batch, condition_channels)`` parameters. Gives
     ``(batch, out_channels, *shape)``, zero before training.
+    """
+
+    def __init__(
+        self,
+        box: Grid,
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: int,
+        n_modes: int | tuple[int, ...],
+        coordinates: bool,
+        condition_channels: int,
+        seed: int,
+    ):
+        super().__init__()
+        modes = (n_modes,) * box.dim if isinstance(n_modes, int) else tuple(n_modes)
+        if len(modes) != box.dim or min(modes) < 1:
+            raise ValueError(f"n_modes needs {box.dim} positive numbers, got {n_modes}")
+        self.box, self.n_modes = box, modes
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.coordinates, self.condition_channels = coordinates, condition_channels
+        width = hidden_channels
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            features = len(_axis_features(box)) if coordinates else 0
+            self.lift = nn.Linear(in_channels + features, width)
+            self.embedding = TimeEmbedding(width)
+            self.condition = nn.Linear(condition_channels, width) if condition_channels else None
+            self.project = nn.Sequential(
+                nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, out_channels)
+            )
+        # Zero output at the start: a preconditioned denoiser then begins as the linear one.
+        nn.init.zeros_(self.project[-1].weight)
+        nn.init.zeros_(self.project[-1].bias)
+
+    def transform(self, h: Tensor, embedded: Tensor, grid: Grid) -> Tensor:
+        """``(batch, *grid.shape, hidden_channels)`` to the same shape."""
+        raise NotImplementedError
+
+    @final
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        grid = self._grid_of(x)
+        h = x.movedim(1, -1)
+        if self.coordinates:
+            features = coordinate_features(grid, x.dtype, x.device)
+            h = torch.cat([h, features.expand(len(x), *features.shape)], -1)
+        embedded = self.embedding(t.to(x.dtype))
+        if self.condition is not None:
+            if condition is None or condition.shape != (len(x), self.condition_channels):
+                got = None if condition is None else tuple(condition.shape)
+                raise ValueError(
+                    f"condition must have shape {(len(x), self.condition_channels)}, got {got}"
+                )
+            embedded = embedded + self.condition(condition)
+        h = self.transform(self.lift(h), embedded, grid)
+        return self.project(h).movedim(-1, 1)
+
+    def _grid_of(self, x: Tensor) -> Grid:
+        if x.ndim != 2 + self.box.dim or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"expected (batch, {self.in_channels}, {self.box.dim} axes of nodes), got shape "
+                f"{tuple(x.shape)}"
+            )
+        grid = self.box.with_shape(tuple(x.shape[2:]))
+        check_modes(grid, self.n_modes)
+        return grid
+
+
+@final
+class FNO(OperatorNetwork):
+    """Fourier neural operator on the functions of a box: ``model(x, t, condition=None)``.
 
     Args:
         box: any grid on the box; its lengths and boundary count, its shape does not.
@@ -94,6 +163,7 @@ class FNO(nn.Module):
         coordinates: give the network ``cos(pi x / L)`` (or ``cos, sin (2 pi x / L)`` on a
             periodic axis): needed where the data's law changes over the box otherwise than by
             its boundary.
+        condition_channels: numbers a sample that the network is told (parameters).
         oversampling: grid refinement of the activations, see `SpectralBlock`.
         seed: of the initial weights.
     """
@@ -113,63 +183,27 @@ class FNO(nn.Module):
         oversampling: int = 1,
         seed: int = 0,
     ):
-        super().__init__()
+        super().__init__(
+            box, in_channels, out_channels, hidden_channels, n_modes, coordinates,
+            condition_channels, seed,
+        )  # fmt: skip
         if mixing not in MIXINGS:
             raise ValueError(f"mixing must be one of {sorted(MIXINGS)}, got {mixing!r}")
-        modes = (n_modes,) * box.dim if isinstance(n_modes, int) else tuple(n_modes)
-        if len(modes) != box.dim or min(modes) < 1:
-            raise ValueError(f"n_modes needs {box.dim} positive numbers, got {n_modes}")
-        self.box, self.n_modes = box, modes
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.coordinates, self.condition_channels = coordinates, condition_channels
         width = hidden_channels
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            features = len(_axis_features(box)) if coordinates else 0
-            self.lift = nn.Linear(in_channels + features, width)
-            self.embedding = TimeEmbedding(width)
-            self.condition = nn.Linear(condition_channels, width) if condition_channels else None
+            torch.manual_seed(seed + 1)
             self.blocks = nn.ModuleList(
                 SpectralBlock(
-                    box, width, MIXINGS[mixing](box, width, width, modes), width, oversampling
+                    box, width, MIXINGS[mixing](box, width, width, self.n_modes), width,
+                    oversampling,
                 )
                 for _ in range(n_layers)
-            )
-            self.project = nn.Sequential(
-                nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, out_channels)
-            )
-        # Zero output at the start: a preconditioned denoiser then begins as the linear one.
-        nn.init.zeros_(self.project[-1].weight)
-        nn.init.zeros_(self.project[-1].bias)
+            )  # fmt: skip
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
-        grid = self._grid_of(x)
-        h = x.movedim(1, -1)
-        if self.coordinates:
-            features = coordinate_features(grid, x.dtype, x.device)
-            h = torch.cat([h, features.expand(len(x), *features.shape)], -1)
-        embedded = self.embedding(t.to(x.dtype))
-        if self.condition is not None:
-            if condition is None or condition.shape != (len(x), self.condition_channels):
-                got = None if condition is None else tuple(condition.shape)
-                raise ValueError(
-                    f"condition must have shape {(len(x), self.condition_channels)}, got {got}"
-                )
-            embedded = embedded + self.condition(condition)
-        h = self.lift(h)
+    def transform(self, h: Tensor, embedded: Tensor, grid: Grid) -> Tensor:
         for block in self.blocks:
             h = block(h, embedded)
-        return self.project(h).movedim(-1, 1)
-
-    def _grid_of(self, x: Tensor) -> Grid:
-        if x.ndim != 2 + self.box.dim or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"expected (batch, {self.in_channels}, {self.box.dim} axes of nodes), got shape "
-                f"{tuple(x.shape)}"
-            )
-        grid = self.box.with_shape(tuple(x.shape[2:]))
-        check_modes(grid, self.n_modes)
-        return grid
+        return h
 
 
 def _axis_features(box: Grid) -> list[tuple[int, str]]:
