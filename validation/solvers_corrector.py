@@ -23,28 +23,62 @@ from validation.problem import GaussianProblem
 SOURCE = "Cotter, Roberts, Stuart and White (2013)"
 PROBLEM = GaussianProblem()
 T = 0.2
+DELTA = 0.2
+SIDES = (32, 128, 512, 2048)
 
 
 def run(quick: bool) -> Iterator[Claim]:
-    for n in (32, 512) if quick else (32, 128, 512, 2048):
+    for n in (32, 512) if quick else SIDES:
         yield acceptance(n, 2000 if quick else 8000)
+    for n, rate in ((32, 0.88), (512, 0.46)) if quick else zip(SIDES, (0.88, 0.73, 0.46, 0.15)):
+        yield explicit_acceptance(n, rate, 2000 if quick else 4000)
     for delta in (0.05, 0.5):
         yield invariant_variance(delta)
 
 
-def acceptance(n: int, size: int) -> Claim:
-    """Proposals from states of the exact law."""
-    grid, flags = PROBLEM.grid(n), []
+def states(n: int, size: int):
+    """The problem, and batches of ``(states of the exact law, noise of one step)``."""
+    grid = PROBLEM.grid(n)
     problem = solvers.Problem(PROBLEM.score(grid), grid)
-    for first in range(0, size, 500):
-        white = noise.white_coefficients(grid, 2, noise.START, 500, first)
-        x = problem.score.marginal(T, white, grid, 2, first)
-        draws = StepNoise(problem, x, 5, first, None, 0)
-        flags.append(metropolised_langevin(problem, x, T, 0.2, draws)[1])
+
+    def batches():
+        for first in range(0, size, 500):
+            white = noise.white_coefficients(grid, 2, noise.START, 500, first)
+            x = problem.score.marginal(T, white, grid, 2, first)
+            yield x, StepNoise(problem, x, 5, first, None, 0)
+
+    return problem, batches()
+
+
+def acceptance(n: int, size: int) -> Claim:
+    problem, batches = states(n, size)
+    flags = [metropolised_langevin(problem, x, T, DELTA, draws)[1] for x, draws in batches]
     rate = float(np.concatenate(flags).mean())
     return equal(
         f"acceptance of pCN-Langevin, n = {n}", SOURCE, declared=0.982, observed=rate,
         error=1.96 * np.sqrt(rate * (1 - rate) / size), tolerance=0.01,
+    )  # fmt: skip
+
+
+def explicit_acceptance(n: int, declared: float, size: int) -> Claim:
+    """Proposals ``x + d S + sqrt(2 d) xi``, ``d = delta s^2``: mean of ``min(1, ratio)``."""
+    problem, batches = states(n, size)
+    d = DELTA * problem.process.std(T) ** 2
+    q, weights = PROBLEM.prior.eigenvalues(problem.grid), problem.grid.basis.weights
+    precision = np.divide(weights, 2 * d * q, out=np.zeros_like(q), where=q > 0)
+    chances = []
+    for x, draws in batches:
+        there = d * problem.preconditioned_score(T, x)
+        step = there + np.sqrt(2 * d) * draws(noise.CORRECTOR)
+        back = d * problem.preconditioned_score(T, x + step)
+        proposals = -0.5 * (precision * ((there + back).conj() * (2 * step + back - there)).real)
+        density = problem.score.log_density_ratio_coefficients(T, x, x + step, problem.grid)
+        chances.append(np.exp(np.minimum(0.0, density + proposals.sum(-1))))
+    chances = np.concatenate(chances)
+    return equal(
+        f"acceptance of explicit Langevin steps falls, n = {n}", SOURCE, declared=declared,
+        observed=float(chances.mean()), error=float(1.96 * chances.std() / np.sqrt(size)),
+        tolerance=0.05,
     )  # fmt: skip
 
 
