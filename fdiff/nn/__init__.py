@@ -5,6 +5,7 @@ from fdiff.nn.config import Config, DenoiserConfig, NetworkConfig, TrainingConfi
 from fdiff.nn.ema import ExponentialAverage
 from fdiff.nn.fno import FNO, TimeEmbedding
 from fdiff.nn.loss import PREDICTIONS, denoising_loss, from_x0, to_x0
+from fdiff.nn.mlmc import LevelVariances, level_variances
 from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
 from fdiff.nn.run import Run, load_run, save_run, train
 from fdiff.nn.score import NetworkScore
@@ -23,6 +24,7 @@ __all__ = [
     "DenoiserConfig",
     "ExponentialAverage",
     "FullMixing",
+    "LevelVariances",
     "MultilevelTrainer",
     "NetworkConfig",
     "NetworkScore",
@@ -42,6 +44,7 @@ __all__ = [
     "estimate_spectrum",
     "from_modes",
     "from_x0",
+    "level_variances",
     "load_run",
     "read_tensors",
     "save_run",

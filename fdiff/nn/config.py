@@ -21,7 +21,7 @@ from fdiff.nn.uno import UNO
 
 SYMMETRIES = ("reflections", "transpositions", "translations")
 KINDS = {"fno": FNO, "uno": UNO, "unet": UNet}
-SCHEDULES = ("warm", "rehearsed", "mixed")
+SCHEDULES = ("warm", "rehearsed", "mixed", "mlmc")
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,12 @@ def level_order(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
       level. What a grid cannot hold makes the levels' problems differ a little, and a network
       that goes on to the next level forgets the last one's.
     * ``"mixed"``: all levels from the first step on, evenly spread.
+    * ``"mlmc"``: ``steps[-1]`` steps, each with the telescoping sum of all levels' gradients,
+      ``batch_size[l]`` fields for the difference of level ``l`` to the one below.
     """
     counts = config.steps
+    if config.schedule == "mlmc":
+        return np.full(counts[-1], len(counts) - 1), np.array([counts[-1]])
     if config.schedule == "mixed":
         place = np.concatenate([(np.arange(n) + 0.5) / n for n in counts])
         level = np.repeat(np.arange(len(counts)), counts)

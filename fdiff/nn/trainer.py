@@ -122,10 +122,14 @@ class MultilevelTrainer:
         self.records: list[Record] = []
         self.seconds = 0.0
         self._order, self._ends = level_order(config)
-        sizes = np.array(config.batch_size)[self._order]
-        nodes = np.array([level.size for level in self.grids])[self._order]
-        self._samples = np.concatenate([[0], np.cumsum(sizes)])
-        self._work = np.concatenate([[0], np.cumsum(sizes * nodes)])
+        sizes, nodes = np.array(config.batch_size), np.array([g.size for g in self.grids])
+        work = sizes * nodes
+        if config.schedule == "mlmc":
+            # Every step sees fields of all levels, and those of a level on the one below too.
+            both = nodes + np.concatenate([[0], nodes[:-1]])
+            sizes, work = np.full(len(sizes), sizes.sum()), np.full(len(sizes), sizes @ both)
+        self._samples = np.concatenate([[0], np.cumsum(sizes[self._order])])
+        self._work = np.concatenate([[0], np.cumsum(work[self._order])])
         self._losses: list[float] = []
 
     @property
@@ -172,9 +176,15 @@ class MultilevelTrainer:
         return int(self._order[self.step])
 
     def batch(self, level: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """``(x0, noise, half_log_snr)`` of a step: centred coefficients, and one lambda a field."""
+        """What step ``step`` sees on a level, see `fields`."""
+        return self.fields(level, self.samples_before(step), self.config.batch_size[level])
+
+    def fields(self, level: int, first: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """``(x0, noise, half_log_snr)`` of fields ``first ..``: centred coefficients, one lambda.
+
+        The same functions, noise and lambda on every level.
+        """
         config, grid = self.config, self.grids[level]
-        size, first = config.batch_size[level], self.samples_before(step)
         fields = self.data[level]
         places = _data_order(config.seed, len(fields), first, size)
         u = fields[torch.from_numpy(places)].to(self.device)
@@ -251,19 +261,16 @@ class MultilevelTrainer:
         self.records = [record for record in records if record.step <= self.step]
 
     def _one_step(self, level: int) -> float:
-        x0, z, half_log_snr = self.batch(level, self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.optimiser.zero_grad(set_to_none=True)
-        loss = denoising_loss(
-            self.denoiser, x0, z, half_log_snr, self.grids[level], self.config.shell_weight
-        ).mean()
+        loss = self._telescope() if self.config.schedule == "mlmc" else self._loss(level)
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingDiverged(
                 f"the loss is {value} at step {self.step} on level {self.grids[level].shape}: "
                 f"lower the learning rate ({self._rate():.2g} here)",
-                self.grids[level].basis.inverse(x0).cpu().numpy(),
+                self.grids[level].basis.inverse(self.batch(level, self.step)[0]).cpu().numpy(),
             )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.config.clip)
@@ -271,6 +278,26 @@ class MultilevelTrainer:
         self.average.update(self.denoiser, self.step)
         self.step += 1
         return value
+
+    def _loss(self, level: int) -> Tensor:
+        return self._loss_of(level, self.samples_before(self.step), self.config.batch_size[level])
+
+    def _loss_of(self, level: int, first: int, size: int) -> Tensor:
+        x0, z, half_log_snr = self.fields(level, first, size)
+        losses = denoising_loss(
+            self.denoiser, x0, z, half_log_snr, self.grids[level], self.config.shell_weight
+        )
+        return losses.mean()
+
+    def _telescope(self) -> Tensor:
+        """``sum_l (loss_l - loss_(l-1))``, each difference on fields of its own."""
+        first, total = self.samples_before(self.step), torch.zeros((), device=self.device)
+        for level, size in enumerate(self.config.batch_size):
+            total = total + self._loss_of(level, first, size)
+            if level:
+                total = total - self._loss_of(level - 1, first, size)
+            first += size
+        return total
 
     def _rate(self) -> float:
         """Linear warm-up, then half a cosine over the work of all levels, down to 2 %."""
