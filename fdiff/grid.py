@@ -11,6 +11,7 @@ from typing import final
 import numpy as np
 
 from fdiff import backends
+from fdiff.cache import cached_arrays
 
 BOUNDARIES = ("periodic", "neumann", "dirichlet")
 
@@ -173,40 +174,34 @@ class Basis:
         k = np.arange(n)
         return np.where(k > n // 2, k - n, k)
 
-    @cached_property
+    # Full arrays live in caches bounded by bytes, not on the object: a grid is a key of many
+    # caches, and would keep its arrays alive with them.
+    @property
     def laplacian(self) -> np.ndarray:
         """``mu_k >= 0``, the exact eigenvalues of ``-Laplacian``, in units of 1/length^2."""
-        return _outer(np.add, [self.axis_laplacian(axis) for axis in range(self.grid.dim)])
+        return _laplacian(self.grid)
 
     def axis_laplacian(self, axis: int) -> np.ndarray:
         """The contribution ``mu_{k_i}`` of one axis, shape ``(basis.shape[axis],)``."""
         turn = 2.0 if self.grid.boundary[axis] == "periodic" else 1.0
         return (turn * math.pi / self.grid.lengths[axis] * self.wavenumbers(axis)) ** 2
 
-    @cached_property
+    @property
     def retained(self) -> np.ndarray:
         """True on the modes that are restrictions of an ``e_k``, False on boundary modes."""
-        return _outer(np.logical_and, [self.axis_retained(axis) for axis in range(self.grid.dim)])
+        return _retained(self.grid)
 
     def axis_retained(self, axis: int) -> np.ndarray:
         k, n = self.wavenumbers(axis), self.grid.shape[axis]
         return 2 * np.abs(k) < n if self.grid.boundary[axis] == "periodic" else k < n
 
-    @cached_property
+    @property
     def weights(self) -> np.ndarray:
         """``omega_k``: how many modes a stored coefficient stands for (1 or 2).
 
         ``<u, v> = sum_k omega_k Re(conj(a_k) b_k)``.
         """
-        weights = np.ones(self.shape)
-        axis = self.halved_axis
-        if axis is not None:
-            n = self.grid.shape[axis]
-            k = self.wavenumbers(axis)
-            line = np.where((k == 0) | (2 * k == n), 1.0, 2.0)
-            weights *= line.reshape([-1 if i == axis else 1 for i in range(self.grid.dim)])
-        weights.setflags(write=False)
-        return weights
+        return _weights(self.grid)
 
     def forward(self, u, threads: int = 1):
         """Coefficients ``c_k = <u, e_k>`` of ``u``: ``(..., *grid.shape)``, numpy or torch.
@@ -232,6 +227,27 @@ class Basis:
         products = backends.of(a).real_product(a, b)
         weighted = products * backends.of(a).constant(self.weights, products)
         return weighted.sum(tuple(range(-self.grid.dim, 0)))
+
+
+@cached_arrays
+def _laplacian(grid: Grid) -> np.ndarray:
+    return _outer(np.add, [grid.basis.axis_laplacian(axis) for axis in range(grid.dim)])
+
+
+@cached_arrays
+def _retained(grid: Grid) -> np.ndarray:
+    return _outer(np.logical_and, [grid.basis.axis_retained(axis) for axis in range(grid.dim)])
+
+
+@cached_arrays
+def _weights(grid: Grid) -> np.ndarray:
+    weights = np.ones(grid.basis.shape)
+    axis = grid.basis.halved_axis
+    if axis is not None:
+        k = grid.basis.wavenumbers(axis)
+        line = np.where((k == 0) | (2 * k == grid.shape[axis]), 1.0, 2.0)
+        weights *= line.reshape([-1 if i == axis else 1 for i in range(grid.dim)])
+    return weights
 
 
 def _outer(combine, lines: list[np.ndarray]) -> np.ndarray:
