@@ -11,6 +11,9 @@ import typer
 from fdiff.cli.output import print_json, say
 
 HELD_OUT = 256  # fields of the split "test" that the validation loss uses
+# An isotropic network commutes with reflections; of images, unlike of solutions on a symmetric
+# box, the mirrored ones are not as likely.
+IMAGE_NETWORK = {"mixing": "full", "coordinates": True}
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +77,10 @@ def train_from_file(
     if held_out is not None:
         with dataset.open(held_out) as file:
             validation = file.fields(one, time)[:HELD_OUT]
-    settings = _settings(config or {}, changes or {}, tuple(grid.shape))
+    config = dict(config or {})
+    if data.is_dir():  # images; see `fdiff.dataset.open`
+        config["network"] = {**IMAGE_NETWORK, **config.get("network", {})}
+    settings = _settings(config, changes or {}, grid.dim)
     training_data = {"file": data.name, "split": split, "identities": identities}
     with TrainingBar() as update:
         run = nn.train(
@@ -99,14 +105,14 @@ def _config(path: Path | None) -> dict[str, Any]:
         raise ValueError(f"{path} is no TOML file: {error}") from error
 
 
-def _settings(config: dict[str, Any], changes: dict[str, Any], shape: tuple[int, ...]):
+def _settings(config: dict[str, Any], changes: dict[str, Any], dim: int):
     """The configuration; ``--levels`` alone spreads the default work over the levels."""
     from fdiff import nn
 
     training = {**config.get("training", {}), **changes}
     levels = training.get("levels")
     if levels is not None and "steps" not in training:
-        training["steps"] = nn.config.default_steps(levels)
+        training["steps"] = nn.config.default_steps(levels, dim)
     if levels is not None and "batch_size" not in training:
         training["batch_size"] = [nn.TrainingConfig().batch_size[0]] * len(levels)
     return nn.Config.from_dict({**config, "training": training})

@@ -94,16 +94,16 @@ class TrainingConfig:
     """Levels from coarse to fine, the optimiser, and the randomness."""
 
     levels: tuple[int, ...] = (32, 64)  # nodes per axis (of the longest axis' count in the data)
-    steps: tuple[int, ...] = (3200, 400)  # one number a level
+    steps: tuple[int, ...] = (2600, 500)  # one number a level
     batch_size: tuple[int, ...] = (32, 32)
     schedule: str = "rehearsed"  # see `level_order`
-    learning_rate: float = 4e-3
+    learning_rate: float = 5e-3
     warmup: int = 50  # steps of linear increase
     decay: str = "cosine"  # or "constant"
     clip: float = 1.0  # of the gradient's norm
     average: float = 0.995  # of the weights
     weight_decay: float = 0.0
-    shell_weight: float = 0.2  # share of the loss that sees every shell alike, see `denoising_loss`
+    shell_weight: float = 0.3  # share of the loss that sees every shell alike, see `denoising_loss`
     symmetries: tuple[str, ...] = ()  # of the data's law, used to augment it
     half_log_snr: tuple[float, float] = (-5.0, 4.6)  # lambda is uniform between
     seed: int = 0
@@ -134,13 +134,15 @@ class TrainingConfig:
 
 
 def default_steps(levels: Sequence[int], dim: int = 2) -> list[int]:
-    """Steps a level: 70 % of the work of the default run on the levels but the last, split evenly.
+    """Steps a level with the work of the default run, as evenly spread over the levels.
 
-    A single level gets all of it; the work of a step is its number of nodes.
+    The work of a step is its number of nodes.
     """
     default = TrainingConfig()
-    work = sum(s * n**dim for s, n in zip(default.steps, default.levels))
-    shares = [1.0] if len(levels) == 1 else [0.7 / (len(levels) - 1)] * (len(levels) - 1) + [0.3]
+    work = sum(s * n**2 for s, n in zip(default.steps, default.levels))
+    first = default.steps[0] * default.levels[0] ** 2 / work
+    others = len(levels) - 1
+    shares = [first / others] * others + [1 - first] if others else [1.0]
     return [max(1, round(share * work / n**dim)) for share, n in zip(shares, levels)]
 
 

@@ -1,0 +1,106 @@
+"""``fdiff train``: from a file to a run that ``fdiff sample`` takes."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+pytest.importorskip("typer")
+
+import fdiff
+from fdiff import dataset
+from fdiff.cli import main
+
+GRID = fdiff.Grid((16, 16), 2.0, "neumann", -1.0)
+SMALL = """
+[network]
+n_modes = 6
+hidden_channels = 6
+[training]
+levels = [8, 16]
+steps = [4, 2]
+batch_size = [3, 3]
+save_every = 2
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    u = fdiff.BesselCovariance(20.0, 60.0, 2.5).sample(GRID, 30, seed=1, channels=2)
+    dataset.write_fields(tmp_path / "data.h5", u, GRID, ["u", "v"], 2.5, {})
+    (tmp_path / "train.toml").write_text(SMALL)
+    return tmp_path
+
+
+def train(folder, *options):
+    arguments = [folder / "data.h5", "--out", folder / "run", "--config", folder / "train.toml"]
+    return main(["train", *map(str, [*arguments, *options])])
+
+
+def test_a_file_becomes_a_run_and_the_run_becomes_fields(folder, capsys):
+    assert train(folder, "--field", "v", "--json") == 0
+    out = json.loads(capsys.readouterr().out)
+    assert set(out["validation"]) == {"8x8", "16x16"}
+    assert train(folder, "--field", "v", "--resume") == 0
+    assert (
+        main(["sample", str(folder / "run"), "--out", str(folder / "s.h5"), "--samples", "3"]) == 0
+    )
+    with dataset.open(folder / "s.h5") as file:
+        assert file.field_names == ("v",)
+        assert file.times.tolist() == [2.5]
+        assert file.fields("v").shape == (3, 1, 16, 16)
+        assert len(file.provenance["trained_on"]["identities"]) == 27
+    with dataset.open(folder / "data.h5") as file:
+        expected = list(file.identities("train"))
+    run = json.loads((folder / "run" / "run.json").read_text())
+    assert run["training_data"]["identities"] == expected
+
+
+def test_two_fields_are_trained_together(folder):
+    assert train(folder, "--field", "u,v") == 0
+    assert fdiff.nn.load_run(folder / "run").fields == ("u", "v")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--field", "w"], "w"),
+        (["--time", "9"], "9"),
+        (["--levels", "8,x"], "whole numbers"),
+        (["--levels", "8,32"], "steps|finer"),
+        (["--split", "none"], "none"),
+    ],
+)
+def test_wrong_options_end_in_a_sentence_and_leave_no_run(folder, capsys, options, message):
+    assert train(folder, *options) == 1
+    error = capsys.readouterr().err
+    assert message.split("|")[0] in error or message.split("|")[-1] in error
+    assert "Traceback" not in error
+    assert not (folder / "run" / "state.json").exists()
+
+
+def test_a_wrong_configuration_names_its_key(folder, capsys):
+    (folder / "train.toml").write_text("[training]\nlearning_rat = 1.0\n")
+    assert train(folder) == 1
+    assert "learning_rat" in capsys.readouterr().err
+    (folder / "train.toml").write_text("[training")
+    assert train(folder) == 1
+    assert "no TOML file" in capsys.readouterr().err
+
+
+def test_a_run_is_not_overwritten(folder, capsys):
+    assert train(folder) == 0
+    assert train(folder) == 1
+    assert "holds a run already" in capsys.readouterr().err
+
+
+def test_the_default_work_is_spread_over_the_levels_asked_for():
+    from fdiff.nn.config import TrainingConfig, default_steps
+
+    default = TrainingConfig()
+    assert default_steps([32, 64]) == list(default.steps)
+    for levels in ([64], [16, 32, 64]):
+        work = np.dot(default_steps(levels), np.square(levels))
+        assert work == pytest.approx(2600 * 32**2 + 500 * 64**2, rel=0.01)
