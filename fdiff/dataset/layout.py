@@ -132,4 +132,5 @@ def config_text(recipe: Recipe, sample: int) -> str:
         sim["seed"] = recipe.seed + sample
     else:
         sim |= {"seed": recipe.seed, "sample": sample, "initial": recipe.initial["name"]}
-    return yaml.safe_dump({"sim": sim, "name": recipe.name}, sort_keys=False)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's, where there is one
+    return yaml.dump({"sim": sim, "name": recipe.name}, Dumper=dumper, sort_keys=False)

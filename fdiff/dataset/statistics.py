@@ -18,9 +18,10 @@ def sample_statistics(data: np.ndarray, grid: Grid) -> dict[str, Any]:
     is the energy's share in modes beyond two thirds of the grid's range on some axis: where it is
     not small, the grid is too coarse for the solution.
     """
-    flat = data.reshape(-1, data.shape[-1])
-    mean = flat.mean(axis=0, dtype=np.float64)
-    square = np.array([_mean_square(flat[:, c]) for c in range(flat.shape[1])])
+    from fdiff_kernels.moments import moments
+
+    fields = data.shape[-1]
+    mean, square = moments(np.ascontiguousarray(data).reshape(-1), fields) * fields / data.size
     c = grid.basis.forward(np.ascontiguousarray(np.moveaxis(data[-1], -1, 0), np.float64))
     energy = (np.abs(c) ** 2 * grid.basis.weights).reshape(len(c), -1)
     shells, tail = shell_numbers(grid)
@@ -33,10 +34,6 @@ def sample_statistics(data: np.ndarray, grid: Grid) -> dict[str, Any]:
         "spectrum": spectrum,
         "tail": _rounded(np.max(fine / np.where(total > 0, total, 1.0))),
     }
-
-
-def _mean_square(values: np.ndarray) -> float:
-    return float(np.einsum("i,i->", values, values, dtype=np.float64) / len(values))
 
 
 def _rounded(value: float) -> float:
