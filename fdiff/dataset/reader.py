@@ -153,7 +153,7 @@ class Dataset:
         """
         names = [field] if field is None or isinstance(field, str) else list(field)
         channels = [self.channel(name) for name in names]
-        frame, rows = self.frame(time), self._usable(split)
+        frame, rows = self.frame(time), self.usable(split)
         out = np.empty((len(rows), len(channels), *self.grid.shape), np.float32)
         for i, row in enumerate(rows):
             data = self._sample(row)
@@ -167,7 +167,7 @@ class Dataset:
         channels = [self.channel(name) for name in fields]
         return np.moveaxis(self._sample(row)[self.frame(time)][..., channels], -1, 0)
 
-    def _usable(self, split: str | None) -> list[int]:
+    def usable(self, split: str | None) -> list[int]:
         """Positions of a split without the trajectories that are recorded as failed."""
         failed = {self._position(int(i)) for i in self.provenance.get("failed", {})}
         rows = list(self.indices(split))
