@@ -101,6 +101,6 @@ def test_the_default_work_is_spread_over_the_levels_asked_for():
 
     default = TrainingConfig()
     assert default_steps([32, 64]) == list(default.steps)
+    expected = np.dot(default.steps, np.square(default.levels))
     for levels in ([64], [16, 32, 64]):
-        work = np.dot(default_steps(levels), np.square(levels))
-        assert work == pytest.approx(2600 * 32**2 + 500 * 64**2, rel=0.01)
+        assert np.dot(default_steps(levels), np.square(levels)) == pytest.approx(expected, rel=0.01)
