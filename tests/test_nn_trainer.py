@@ -109,6 +109,21 @@ def test_batches_are_keyed_by_the_sample_and_see_one_function_on_every_level():
         torch.testing.assert_close(restricted, coarse[i][:3], rtol=0, atol=1e-5)
 
 
+def test_the_operations_of_a_field_are_counted():
+    from fdiff.nn.trainer import field_flops
+
+    trainer = nn_trainer(two_humps(8), network__n_layers=1)
+    n, width, modes = 16, 6, 6
+    transforms = 2 * 2 * width * (modes * n * n + modes * modes * n)
+    mixing = 2 * modes**2 * width**2
+    pointwise = 2 * n * n * (2 * width + width * width + 2 * width * width + 2 * width)
+    weights_and_time = 2 * modes**2 * 12 * width**2 + 2 * (9 * width + width**2 + 2 * width**2)
+    expected = 3 * (transforms + mixing + pointwise + weights_and_time)
+    assert field_flops(trainer.denoiser, GRID, 1, "cpu") == pytest.approx(expected, rel=0.01)
+    trainer.train()
+    assert trainer.records[-1].flops > 4 * 3 * expected
+
+
 def test_schedules_order_the_levels():
     from fdiff.nn.config import level_order
 

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     def train(
         data: Annotated[Path, typer.Argument(help="HDF5 file, or a folder of MNIST images.")],
         out: Annotated[Path, typer.Option(help="Run directory.")],
-        config: Annotated[Path | None, typer.Option(help="train.toml; see the docs.")] = None,
+        config: Annotated[Path | None, typer.Option(help="See docs/training.md.")] = None,
         field: Annotated[str | None, typer.Option(help="Names, comma-separated.")] = None,
         time: Annotated[float | None, typer.Option(help="Time of the data.")] = None,
         split: Annotated[str, typer.Option(help="Part of the data to train on.")] = "train",

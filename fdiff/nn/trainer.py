@@ -15,6 +15,7 @@ from typing import Any, final
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from fdiff import levels as grids
 from fdiff import noise
@@ -61,7 +62,7 @@ class Record:
     step: int
     level: list[int]
     samples: int
-    flops: float
+    flops: float  # of the matrix products, see `field_flops`
     seconds: float
     loss: float
     validation: dict[str, float] = field(default_factory=dict)
@@ -107,11 +108,13 @@ class MultilevelTrainer:
             kept = checked_fields(validation, grid, "validation")[:VALIDATION_SIZE]
             self.held_out = _levels_of(kept, grid, self.grids)
         self.denoiser = denoiser.to(self.device)
-        for level in self.grids:
-            _try_network(self.denoiser, level, self.data[0].shape[1], self.device)
+        channels = self.data[0].shape[1]
+        flops = np.array(
+            [field_flops(self.denoiser, level, channels, self.device) for level in self.grids]
+        )
         self.average = ExponentialAverage(self.denoiser, config.average)
         if config.compile:
-            compile_network(self.denoiser, self.grids[0], self.data[0].shape[1], self.device)
+            compile_network(self.denoiser, self.grids[0], channels, self.device)
         self.optimiser = torch.optim.AdamW(
             self.denoiser.parameters(),
             lr=config.learning_rate,
@@ -123,13 +126,15 @@ class MultilevelTrainer:
         self.seconds = 0.0
         self._order, self._ends = level_order(config)
         sizes, nodes = np.array(config.batch_size), np.array([g.size for g in self.grids])
-        work = sizes * nodes
+        work, flops_of_step = sizes * nodes, sizes * flops
         if config.schedule == "mlmc":
             # Every step sees fields of all levels, and those of a level on the one below too.
-            both = nodes + np.concatenate([[0], nodes[:-1]])
+            both = nodes + np.append(0, nodes[:-1])
+            flops_of_step = np.full(len(sizes), sizes @ (flops + np.append(0.0, flops[:-1])))
             sizes, work = np.full(len(sizes), sizes.sum()), np.full(len(sizes), sizes @ both)
         self._samples = np.concatenate([[0], np.cumsum(sizes[self._order])])
         self._work = np.concatenate([[0], np.cumsum(work[self._order])])
+        self._flops = np.concatenate([[0.0], np.cumsum(flops_of_step[self._order])])
         self._losses: list[float] = []
 
     @property
@@ -319,7 +324,7 @@ class MultilevelTrainer:
                 self.step,
                 list(self.grids[level].shape),
                 self.samples_before(self.step),
-                _flops(self.denoiser) * self._work_done(),
+                float(self._flops[self.step]),
                 round(self.seconds, 3),
                 float(np.mean(recent)),
                 self.validate(),
@@ -468,8 +473,11 @@ def compile_network(denoiser: Denoiser, grid: Grid, channels: int, device) -> bo
     return True
 
 
-def _flops(denoiser: Denoiser) -> float:
-    """Multiply-adds of training a node once: an estimate from the pointwise weights (forward and
-    backward, two operations each)."""
-    pointwise = sum(m.weight.numel() for m in denoiser.modules() if isinstance(m, torch.nn.Linear))
-    return 6.0 * pointwise
+def field_flops(denoiser: Denoiser, grid: Grid, channels: int, device) -> float:
+    """Floating-point operations of the matrix products in training on one field of ``grid``.
+
+    Forward, and twice as many backward; FFTs and pointwise work are not counted.
+    """
+    with FlopCounterMode(display=False) as counter:
+        _try_network(denoiser, grid, channels, device)
+    return 3.0 * counter.get_total_flops()
