@@ -43,9 +43,10 @@ def transform(u: Tensor, grid: Grid, symmetries: tuple[str, ...], seed: int, fir
         order = np.argsort(np.stack([draw(TRANSPOSE + 10 * i) for i in range(grid.dim)], 1), 1)
         u = torch.stack([x.permute(0, *(1 + axis for axis in o)) for x, o in zip(u, order)])
     if "translations" in symmetries:
-        for axis in np.flatnonzero(np.array(grid.boundary) == "periodic"):
-            shift = (draw(SHIFT + 10 * int(axis)) * grid.shape[axis]).astype(int)
-            u = torch.stack([x.roll(int(s), 1 + int(axis)) for x, s in zip(u, shift)])
+        periodic = [axis for axis, kind in enumerate(grid.boundary) if kind == "periodic"]
+        for axis in periodic:
+            shift = (draw(SHIFT + 10 * axis) * grid.shape[axis]).astype(int)
+            u = torch.stack([x.roll(int(s), 1 + axis) for x, s in zip(u, shift)])
     return u
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fdiff.nn.spectrum import ShellSpectrum
 from fdiff.score.mean import Field
 
 # What `run.json` may hold by the name of its class: plain numbers, no code.
-KINDS = {
+KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         fdiff.BesselCovariance,
@@ -57,7 +58,7 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     from safetensors.torch import save
 
     write_bytes(path, save({k: t.detach().cpu().contiguous() for k, t in tensors.items()}))
@@ -125,7 +126,9 @@ def mean_from_json(value) -> float | Field:
 
 def object_from_json(value: dict[str, Any]):
     """A covariance or schedule."""
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    arguments: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in value.items()
+    }
     name = arguments.pop("type")
     if name not in KINDS:
         raise ValueError(f"run.json names {name!r}, which this version does not know")

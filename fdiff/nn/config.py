@@ -162,12 +162,12 @@ def level_order(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
         return np.full(counts[-1], len(counts) - 1), np.array([counts[-1]])
     if config.schedule == "mixed":
         place = np.concatenate([(np.arange(n) + 0.5) / n for n in counts])
-        level = np.repeat(np.arange(len(counts)), counts)
-        return level[np.argsort(place, kind="stable")], np.array([sum(counts)])
+        levels = np.repeat(np.arange(len(counts)), counts)
+        return levels[np.argsort(place, kind="stable")], np.array([sum(counts)])
     stages = []
     for level, count in enumerate(counts):
-        cycle = np.arange(level, -1, -1) if config.schedule == "rehearsed" else [level]
-        stages.append(np.tile(cycle, count))
+        cycle = range(level, -1, -1) if config.schedule == "rehearsed" else (level,)
+        stages.append(np.tile(np.array(cycle), count))
     return np.concatenate(stages), np.cumsum([len(stage) for stage in stages])
 
 

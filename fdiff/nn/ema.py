@@ -27,7 +27,7 @@ class ExponentialAverage:
     def update(self, module: nn.Module, step: int) -> None:
         """Take in the weights after step number ``step`` = 0, 1, ..."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        own = list(self.module.parameters())
+        own = [p.data for p in self.module.parameters()]
         torch._foreach_lerp_(own, [p.detach() for p in module.parameters()], 1 - decay)
         for mine, theirs in zip(self.module.buffers(), module.buffers()):
             mine.copy_(theirs)

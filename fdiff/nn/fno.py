@@ -13,6 +13,7 @@ from fdiff.nn.activation import ModulatedResidual
 from fdiff.nn.spectral import (
     FullMixing,
     RadialMixing,
+    SpectralMixing,
     check_modes,
     from_modes,
     to_modes,
@@ -48,16 +49,18 @@ class SpectralBlock(nn.Module):
     aliasing of polynomial activations up to that degree; modes beyond the grid are dropped.
     """
 
-    def __init__(self, box: Grid, channels: int, mixing: nn.Module, embedding: int, oversampling=1):
+    def __init__(
+        self, box: Grid, channels: int, mixing: SpectralMixing, embedding: int, oversampling=1
+    ):
         super().__init__()
         self.box, self.mixing, self.oversampling = box, mixing, oversampling
+        self.n_modes = mixing.n_modes
         self.pointwise = nn.Linear(channels, channels)
         self.modulation = nn.Linear(embedding, 2 * channels)
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         grid = self.box.with_shape(tuple(x.shape[1:-1]))
-        n_modes = self.mixing.n_modes
-        h = from_modes(self.mixing(to_modes(x, grid, n_modes)), grid, n_modes)
+        h = from_modes(self.mixing(to_modes(x, grid, self.n_modes)), grid, self.n_modes)
         lead = (x.shape[0],) + (1,) * grid.dim
         scale, shift = self.modulation(embedded).reshape(*lead, -1).chunk(2, -1)
         scale = 1 + scale
@@ -111,18 +114,16 @@ class OperatorNetwork(nn.Module):
             self.lift = nn.Linear(in_channels + features, width)
             self.embedding = TimeEmbedding(width)
             self.condition = nn.Linear(condition_channels, width) if condition_channels else None
-            self.project = nn.Sequential(
-                nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, out_channels)
-            )
+            last = nn.Linear(2 * width, out_channels)
+            self.project = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), last)
         # Zero output at the start: a preconditioned denoiser then begins as the linear one.
-        nn.init.zeros_(self.project[-1].weight)
-        nn.init.zeros_(self.project[-1].bias)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def transform(self, h: Tensor, embedded: Tensor, grid: Grid) -> Tensor:
         """``(batch, *grid.shape, hidden_channels)`` to the same shape."""
         raise NotImplementedError
 
-    @final
     def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         grid = self._grid_of(x)
         h = x.movedim(1, -1)

@@ -55,7 +55,7 @@ def level_variances(trainer: MultilevelTrainer, samples: int = 64, first: int = 
     squares, totals = [0.0] * (2 * levels), [torch.zeros(())] * (2 * levels)
     batches = [trainer.fields(level, first, samples) for level in range(levels)]
     for i in range(samples):
-        before = 0.0
+        before = torch.zeros(())
         for level, (x0, z, lam) in enumerate(batches):
             one = slice(i, i + 1)
             loss = denoising_loss(

@@ -109,9 +109,8 @@ class Denoiser(nn.Module):
 
     def _spectra(self, grid: Grid, like: Tensor) -> tuple[Tensor, Tensor]:
         real = backends.of(like).real_dtype(like)
-        return tuple(
-            _eigenvalue_tensor(q, grid, real, like.device) for q in (self.covariance, self.noise)
-        )
+        data = _eigenvalue_tensor(self.covariance, grid, real, like.device)
+        return data, _eigenvalue_tensor(self.noise, grid, real, like.device)
 
     def _input_scale(self, m: Tensor, s: Tensor) -> Tensor:
         """``sigma(t)``: the pointwise standard deviation of ``X_t``."""
@@ -152,8 +151,8 @@ class WienerDenoiser(Denoiser):
         if n_modes is not None:
             band = _band(grid, tuple(n_modes), weight.dtype, c.device)
             seen, weight = c * band, weight * band
-        inputs = [seen / self._input_scale(m, s), wiener / math.sqrt(self.data_variance)]
-        inputs = torch.cat(inputs, 1)
+        both = [seen / self._input_scale(m, s), wiener / math.sqrt(self.data_variance)]
+        inputs = torch.cat(both, 1)
         correction = self.network(grid.basis.inverse(inputs), half_log_snr, condition)
         return wiener + weight * grid.basis.forward(correction)
 
@@ -181,7 +180,7 @@ class PlainDenoiser(Denoiser):
     def loss_weight(self, half_log_snr: Tensor) -> Tensor:
         """``||prediction - target||_H^2`` in units of the target's variance, as is usual."""
         m, s = scales(half_log_snr, self.grid.dim)
-        slope = {"noise": m / s, "x0": 1.0, "velocity": 1.0 / s}[self.prediction]
+        slope = {"noise": m / s, "x0": torch.ones_like(s), "velocity": 1 / s}[self.prediction]
         return (slope / self._unit(m, s)) ** 2 / self.grid.volume
 
     def _unit(self, m: Tensor, s: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import torch
@@ -111,7 +111,7 @@ def train(
         if directory is not None:
             np.save(directory / "diverged_batch.npy", error.batch)
         raise
-    return _run(description, trainer.average.module, trainer.device)
+    return _run(description, cast(Denoiser, trainer.average.module), trainer.device)
 
 
 def load_run(directory: Path | str, device: str | None = None) -> Run:
@@ -131,20 +131,19 @@ def load_run(directory: Path | str, device: str | None = None) -> Run:
 
 
 def save_run(directory: Path, trainer: MultilevelTrainer, description: dict[str, Any]) -> None:
-    """All files of a run; `model.safetensors` (averaged weights) and `state.json` come last."""
+    """All files of a run. `optimizer.safetensors` alone decides where a resumed run goes on."""
     directory.mkdir(parents=True, exist_ok=True)
-    state = trainer.state_dict()
     files.write_json(directory / "run.json", description)
     _write_config(directory, description["config"])
     lines = [json.dumps(dataclasses.asdict(record)) for record in trainer.records]
     files.write_bytes(directory / "metrics.jsonl", "".join(f"{x}\n" for x in lines).encode())
     average = dict(trainer.average.module.named_parameters())
-    own = {k: t for k, t in state["tensors"].items() if not k.startswith("average.")}
-    files.write_tensors(directory / "optimizer.safetensors", own)
+    files.write_tensors(directory / "optimizer.safetensors", trainer.state_dict())
     files.write_tensors(directory / "model.safetensors", average)
     if _is_best(trainer):
         files.write_tensors(directory / "best.safetensors", average)
-    files.write_json(directory / "state.json", state["numbers"])
+    progress = {"step": trainer.step, "steps": trainer.total_steps, "seconds": trainer.seconds}
+    files.write_json(directory / "state.json", progress)
 
 
 def last_validation(directory: Path | str) -> dict[str, float]:
@@ -203,11 +202,7 @@ def _resumed(directory: Path, fields, grid: Grid, config: Config, validation, de
         )
     denoiser = _build(description)
     trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, device)
-    tensors = files.read_tensors(directory / "optimizer.safetensors")
-    average = files.read_tensors(directory / "model.safetensors")
-    tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
-    numbers = files.read_json(directory / "state.json")
-    trainer.load_state_dict({"tensors": tensors, "numbers": numbers})
+    trainer.load_state_dict(files.read_tensors(directory / "optimizer.safetensors"))
     trainer.load_records(directory / "metrics.jsonl")
     return trainer, description
 

@@ -184,7 +184,6 @@ class SpectralMixing(nn.Module):
         """``(modes, in, out)``"""
         raise NotImplementedError
 
-    @final
     def forward(self, c: Tensor) -> Tensor:
         batch, count = c.shape[0], math.prod(self.modes)
         weight = self.weight()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, final
+from typing import cast, final
 
 import numpy as np
 import torch
@@ -215,7 +215,7 @@ class MultilevelTrainer:
         """
         if self.held_out is None:
             return {}
-        denoiser = self.average.module if average else self.denoiser
+        denoiser = cast(Denoiser, self.average.module) if average else self.denoiser
         return {
             "x".join(map(str, grid.shape)): validation_ratio(
                 denoiser, fields, grid, self.config.half_log_snr, self.config.seed, self.device
@@ -223,8 +223,8 @@ class MultilevelTrainer:
             for grid, fields in zip(self.grids, self.held_out)
         }
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors (weights, averages, moments) and numbers that continue the run."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """What continues the run, in one dictionary, so that one file holds it or none."""
         names = [name for name, _ in self.denoiser.named_parameters()]
         moments = self.optimiser.state_dict()["state"]
         tensors = {f"weights.{n}": p.detach() for n, p in self.denoiser.named_parameters()}
@@ -233,20 +233,18 @@ class MultilevelTrainer:
             for key in ("exp_avg", "exp_avg_sq"):
                 if i in moments:
                     tensors[f"{key}.{name}"] = moments[i][key]
-        numbers = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "recent_losses": self._losses[-self.config.save_every :],
-        }
-        return {"tensors": tensors, "numbers": numbers}
+        recent = self._losses[-self.config.save_every :]
+        tensors["recent_losses"] = torch.tensor(recent, dtype=torch.float64)
+        tensors["step"] = torch.tensor(self.step)
+        tensors["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
+        return tensors
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """The inverse of `state_dict`."""
-        tensors, numbers = state["tensors"], state["numbers"]
         _copy_weights(self.denoiser, tensors, "weights.")
         _copy_weights(self.average.module, tensors, "average.")
-        self.step, self.seconds = int(numbers["step"]), float(numbers["seconds"])
-        self._losses = list(numbers["recent_losses"])
+        self.step, self.seconds = int(tensors["step"]), float(tensors["seconds"])
+        self._losses = tensors["recent_losses"].tolist()
         if self.step:
             moments = {
                 i: {
@@ -361,7 +359,7 @@ def validation_ratio(
 def level_grids(grid: Grid, levels: tuple[int, ...]) -> tuple[Grid, ...]:
     """Grids whose longest axis has ``levels`` nodes, the others in the proportion of ``grid``."""
     longest = max(grid.shape)
-    shapes = []
+    shapes: list[int | tuple[int, ...]] = []
     for n in levels:
         if n > longest:
             raise ValueError(

@@ -85,8 +85,8 @@ class UNet(nn.Module):
             self.widen = nn.ModuleList(kind(a, b, 1) for a, b in pairwise(widths))
             self.narrow = nn.ModuleList(kind(b, a, 1) for a, b in pairwise(widths))
             self.project = kind(hidden_channels, out_channels, 1)
-        nn.init.zeros_(self.project.weight)
-        nn.init.zeros_(self.project.bias)
+        for parameter in self.project.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         if any(n % 2**self.n_levels for n in x.shape[2:]):

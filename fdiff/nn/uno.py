@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor, nn
@@ -75,11 +75,11 @@ class UNO(OperatorNetwork):
         for level, blocks in enumerate(self.down):
             if level:
                 h = resample_nodes(h, grids[level - 1], grids[level])
-            h = _run(blocks, h, embedded)
+            h = _run(cast(nn.ModuleList, blocks), h, embedded)
             kept.append(h)
         for level in reversed(range(len(self.up))):
             h = kept[level] + resample_nodes(h, grids[level + 1], grids[level])
-            h = _run(self.up[level], h, embedded)
+            h = _run(cast(nn.ModuleList, self.up[level]), h, embedded)
         return h
 
 
