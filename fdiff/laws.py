@@ -77,7 +77,7 @@ def propagate(solver: Solver, problem: Problem, law: Law, times) -> Law:
     state = _State.of(law)
     for t, u in pairwise(np.asarray(times, dtype=float).tolist()):
         state = state.after(step_map(solver, problem, t, u, state.memory), problem)
-    return Law(state.mean[0], state.covariance[0, 0])
+    return state.law
 
 
 def closed_law(
@@ -138,6 +138,8 @@ def strong_difference(
 def _clock_weights(solver: Solver, process: ForwardProcess, t, middle, u) -> tuple[float, float]:
     """``w_1, w_2`` with ``xi = w_1 xi_1 + w_2 xi_2`` for the increment over both steps."""
     a, b, c = (solver.clock(process, r) for r in (t, middle, u))
+    if math.isinf(c):  # the last step of a bridge, to t = 0, draws no noise
+        return 0.0, 0.0
     return math.sqrt((b - a) / (c - a)), math.sqrt((c - b) / (c - a))
 
 
@@ -177,8 +179,7 @@ def step_map(
 def _closed(solver: Solver, problem: Problem, t: float, law: Law) -> Law:
     probes = _probes(problem.grid, 1)
     step = _read_off([solver.close(problem, probes[0], t)], 1, ())
-    state = _State.of(law).after(step, problem)
-    return Law(state.mean[0], state.covariance[0, 0])
+    return _State.of(law).after(step, problem).law
 
 
 def _probes(grid: Grid, count: int) -> list[np.ndarray]:
@@ -209,6 +210,12 @@ class _State:
     @classmethod
     def of(cls, law: Law) -> _State:
         return cls(law.mean[None], law.variance[None, None], ())
+
+    @property
+    def law(self) -> Law:
+        """Of the state alone."""
+        # Where a variance vanishes, rounding may leave it just below zero.
+        return Law(self.mean[0], np.maximum(self.covariance[0, 0], 0.0))
 
     def after(self, step: StepMap, problem: Problem) -> _State:
         q = problem.process.covariance.eigenvalues(problem.grid)

@@ -305,6 +305,19 @@ def test_paths_driven_by_the_same_noise_converge_with_the_declared_strong_order(
     assert_allclose(np.log2(np.array(errors[:-1]) / errors[1:]), solver.strong_order, atol=0.05)
 
 
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("euler-maruyama", 0.9, 1.1), ("ancestral", 0.7, 1.0)]
+)
+def test_paths_may_go_down_to_time_zero(name, low, high):
+    """The bridge loses order there: its steps in ``lambda`` do not shrink with those in t."""
+    grid, process = TP1.grid(32), TP1.process()
+    data = (process, TP1.mean(grid), TP1.data.eigenvalues(grid), grid)
+    times = [solvers.times(process, steps, "time", end=0.0) for steps in (200, 400, 800)]
+    errors = [laws.strong_difference(solvers.SCHEMES[name](), *data, t) for t in times]
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert ((low < orders) & (orders < high)).all()
+
+
 def test_uncoupled_noise_does_not_converge(monkeypatch):
     """The planted error: paths with independent noise differ by the spread of the law."""
     monkeypatch.setattr(laws, "_clock_weights", lambda *_: (0.0, 0.0))
