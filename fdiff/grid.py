@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Grid:
     origin: tuple[float, ...] = 0.0  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        shape = (self.shape,) if np.isscalar(self.shape) else tuple(self.shape)
+        shape: tuple = _one_or_many(self.shape)
         if not 1 <= len(shape) <= 3:
             raise ValueError(f"a grid has 1 to 3 axes, got shape {shape}")
         if any(n != int(n) or n < 1 for n in shape):
@@ -47,7 +48,8 @@ class Grid:
         set_field(self, "shape", tuple(int(n) for n in shape))
         for name, convert in (("lengths", float), ("boundary", str), ("origin", float)):
             value = getattr(self, name)
-            values = (value,) * len(shape) if np.isscalar(value) else tuple(value)
+            values = _one_or_many(value)
+            values = values * len(shape) if isinstance(value, _SCALARS) else values
             if len(values) != len(shape):
                 raise ValueError(
                     f"{name} needs one value, or one per axis of shape {shape}; got {value!r}"
@@ -227,6 +229,14 @@ class Basis:
         products = backends.of(a).real_product(a, b)
         weighted = products * backends.of(a).constant(self.weights, products)
         return weighted.sum(tuple(range(-self.grid.dim, 0)))
+
+
+_SCALARS = (str, numbers.Number)
+
+
+def _one_or_many(value: Any) -> tuple:
+    """A number or a word as a tuple of one, a sequence as a tuple."""
+    return (value,) if isinstance(value, _SCALARS) else tuple(value)
 
 
 @cached_arrays

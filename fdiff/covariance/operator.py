@@ -255,7 +255,7 @@ class SumCovariance(CovarianceOperator):
     terms: tuple[CovarianceOperator, ...]
 
     def spectrum(self, grid: Grid) -> np.ndarray:
-        return sum(term.eigenvalues(grid) for term in self.terms)
+        return np.sum([term.eigenvalues(grid) for term in self.terms], axis=0)
 
     def tail_trace(self, grid: Grid) -> float:
         return sum(term.tail_trace(grid) for term in self.terms)
