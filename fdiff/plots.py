@@ -85,22 +85,22 @@ def spectra(panels: Sequence[tuple[str, dict, dict]], modes_end: float | None = 
 
 
 def losses(log: Sequence[dict]):
-    """Loss over wall time, levels shaded; the linear model is 1.
+    """Loss over wall time, phases shaded; the linear model is 1.
 
-    ``log``: lines of a run's ``metrics.jsonl``, with ``seconds``, ``level`` (shape), ``loss`` (mean
-    since the line before) and ``validation`` (loss by level).
+    ``log``: lines of a run's ``metrics.jsonl``, with ``seconds``, ``loss`` (mean since the line
+    before), ``validation`` (loss by level) and ``phase`` (the words for that part of training).
     """
     figure, axes = _axes(figsize=(6.4, 2.9))
     minutes = np.array([row["seconds"] for row in log]) / 60
-    level = [row["level"][0] for row in log]
+    phases = [row["phase"] for row in log]
     begin = 0.0
-    for i, n in enumerate(dict.fromkeys(level)):
-        end = max(m for m, at in zip(minutes, level) if at == n)
+    for i, phase in enumerate(dict.fromkeys(phases)):
+        end = max(m for m, at in zip(minutes, phases) if at == phase)
         if i % 2:
             axes.axvspan(begin, end, color=GREY, alpha=0.12, lw=0)
         axes.text(
-            (begin + end) / 2, 0.98, f"trained at {n}²", transform=axes.get_xaxis_transform(),
-            ha="center", va="top",
+            (begin + end) / 2, 0.98, phase, transform=axes.get_xaxis_transform(), ha="center",
+            va="top",
         )  # fmt: skip
         begin = end
     loss = [row["loss"] for row in log]
@@ -113,5 +113,5 @@ def losses(log: Sequence[dict]):
     axes.axhline(1, color=BLACK, lw=0.6, ls=":")
     axes.set(xlabel="minutes", ylabel="loss (linear model = 1)", xlim=(0, None))
     axes.margins(y=0.15)
-    axes.legend(loc="center right", fontsize=8)
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.8), fontsize=8)
     return figure

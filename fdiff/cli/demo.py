@@ -129,10 +129,18 @@ def _train(out: Path, quick: bool) -> None:
 def _log(out: Path) -> list[dict]:
     """The lines of the run's ``metrics.jsonl``, the objective in units of the linear model's."""
     training = json.loads((out / "run" / "run.json").read_text())["config"]["training"]
+    coarse, fine = training["levels"]
+    later = f"trained at {fine}²" + (f" and {coarse}² in turn" * (training["schedule"] != "warm"))
     lines = (out / "run" / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    # The linear model scores one in the H-norm, and one more in the part that sees every shell.
-    return [{**row, "loss": row["loss"] / (1 + training["shell_weight"])} for row in rows]
+    return [
+        {
+            **row,
+            # The linear model scores one in the H-norm, and one in the part that sees every shell.
+            "loss": row["loss"] / (1 + training["shell_weight"]),
+            "phase": f"trained at {coarse}²" if row["step"] <= training["steps"][0] else later,
+        }
+        for row in map(json.loads, lines)
+    ]
 
 
 class _Sets:
