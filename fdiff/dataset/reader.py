@@ -193,6 +193,26 @@ class Dataset:
                 "`fdiff verify` says what is damaged"
             ) from error
 
+    def to_xarray(self):
+        """An ``xarray.Dataset`` with a variable a field, (sample, time, (z,) (y,) x), by name.
+
+        Nothing is loaded before it is used; close this object only after that.
+        """
+        import xarray
+
+        from fdiff.dataset.lazy import StackedField, lazily_indexed
+
+        sides = AXES[3 - self.grid.dim :]
+        dims = ("sample", "time", *sides)
+        coordinates = {name: self.grid.points(axis) for axis, name in enumerate(sides)}
+        coordinates |= {"time": self.times, "sample": [int(key) for key in self.view.keys]}
+        variables = {
+            name: xarray.Variable(dims, lazily_indexed(StackedField(self.view, c)))
+            for c, name in enumerate(self.field_names)
+        }
+        provenance = {"fdiff": json.dumps(self.provenance)} if self.provenance else {}
+        return xarray.Dataset(variables, coordinates, provenance)
+
     def identities(self, split: str | None = None) -> Iterator[str]:
         """One name a sample: equal for two samples that are the same solution.
 
