@@ -28,7 +28,7 @@ STOCHASTIC = [name for name, scheme in solvers.SCHEMES.items() if scheme().stron
 def run(quick: bool) -> Iterator[Claim]:
     yield from exact([64, 128, 256, 512, 1024])
     for name in ["euler-maruyama"] if quick else ["euler-maruyama", "exponential-euler"]:
-        yield mixture(name, 600 if quick else 4000)
+        yield mixture(name, 1000 if quick else 4000)
 
 
 def second_moment(law: laws.Law, grid: fdiff.Grid) -> float:
