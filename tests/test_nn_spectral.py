@@ -170,6 +170,21 @@ def test_networks_run_in_both_precisions_and_have_gradients(box, dtype):
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
 
 
+@pytest.mark.parametrize("kind", [FNO, UNO])
+def test_saving_memory_changes_no_gradient(kind):
+    grid = fdiff.Grid((9, 8), 1.0, ("neumann", "periodic"))
+    x, t = smooth(grid, (6, 6)), torch.zeros(2, dtype=torch.float64)
+    gradients = []
+    for save in (False, True):
+        network = random_network(grid, 6, kind)
+        if save:
+            assert network.save_memory() is network
+        network(x, t).square().sum().backward()
+        gradients.append([p.grad for p in network.parameters()])
+    for plain, saved in zip(*gradients):
+        torch.testing.assert_close(saved, plain, rtol=0, atol=1e-12)
+
+
 def test_the_modulated_residual_has_the_gradients_of_its_formula():
     from fdiff.nn.activation import ModulatedResidual
 

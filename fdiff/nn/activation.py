@@ -25,8 +25,9 @@ class ModulatedResidual(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient: Tensor):
         h, scale, shift = ctx.saved_tensors
-        inner = torch.ops.aten.silu_backward(gradient, torch.addcmul(shift, h, scale))
+        buffer = torch.addcmul(shift, h, scale)
+        inner = torch.ops.aten.silu_backward(gradient, buffer)
         nodes = tuple(range(1, h.ndim - 1))
         of_shift = inner.sum(nodes, keepdim=True)
-        of_scale = (inner * h).sum(nodes, keepdim=True)
+        of_scale = torch.mul(inner, h, out=buffer).sum(nodes, keepdim=True)
         return gradient, inner.mul_(scale), of_scale, of_shift

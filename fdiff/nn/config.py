@@ -35,6 +35,7 @@ class NetworkConfig:
     mixing: str = "radial"
     coordinates: bool = False
     oversampling: int = 1
+    save_memory: bool = False  # see `OperatorNetwork.save_memory`
     n_levels: int = 2  # inner grids of "uno" and "unet"
 
     def __post_init__(self) -> None:
@@ -45,7 +46,8 @@ class NetworkConfig:
         network = KINDS[self.kind]
         known = inspect.signature(network).parameters
         arguments = {k: v for k, v in dataclasses.asdict(self).items() if k in known}
-        return network(box, in_channels, out_channels, seed=seed, **arguments)
+        built = network(box, in_channels, out_channels, seed=seed, **arguments)
+        return built.save_memory() if self.save_memory and self.kind != "unet" else built
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from fdiff.grid import Grid
 from fdiff.nn.activation import ModulatedResidual
@@ -55,15 +56,23 @@ class SpectralBlock(nn.Module):
         super().__init__()
         self.box, self.mixing, self.oversampling = box, mixing, oversampling
         self.n_modes = mixing.n_modes
+        self.recompute = False
         self.pointwise = nn.Linear(channels, channels)
         self.modulation = nn.Linear(embedding, 2 * channels)
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         grid = self.box.with_shape(tuple(x.shape[1:-1]))
-        h = from_modes(self.mixing(to_modes(x, grid, self.n_modes)), grid, self.n_modes)
+        c = self.mixing(to_modes(x, grid, self.n_modes))
         lead = (x.shape[0],) + (1,) * grid.dim
         scale, shift = self.modulation(embedded).reshape(*lead, -1).chunk(2, -1)
-        scale = 1 + scale
+        if self.recompute and torch.is_grad_enabled():
+            # The modes are small beside the nodes that they become.
+            return checkpoint(self._at_nodes, x, c, 1 + scale, shift, use_reentrant=False)
+        return self._at_nodes(x, c, 1 + scale, shift)
+
+    def _at_nodes(self, x: Tensor, c: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        grid = self.box.with_shape(tuple(x.shape[1:-1]))
+        h = from_modes(c, grid, self.n_modes)
         # The product adds to h in place of a pass of its own; its bias moves into the shift.
         width = h.shape[-1]
         w = self.pointwise.weight.t()
@@ -105,6 +114,7 @@ class OperatorNetwork(nn.Module):
         if len(modes) != box.dim or min(modes) < 1:
             raise ValueError(f"n_modes needs {box.dim} positive numbers, got {n_modes}")
         self.box, self.n_modes = box, modes
+        self.recompute = False
         self.in_channels, self.out_channels = in_channels, out_channels
         self.coordinates, self.condition_channels = coordinates, condition_channels
         width = hidden_channels
@@ -119,6 +129,14 @@ class OperatorNetwork(nn.Module):
         # Zero output at the start: a preconditioned denoiser then begins as the linear one.
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
+
+    def save_memory(self) -> OperatorNetwork:
+        """Keep less for the backward pass and recompute it there: about a quarter less
+        memory, some more time. Returns the network."""
+        for module in self.modules():
+            if hasattr(module, "recompute"):
+                module.recompute = True
+        return self
 
     def transform(self, h: Tensor, embedded: Tensor, grid: Grid) -> Tensor:
         """``(batch, *grid.shape, hidden_channels)`` to the same shape."""
@@ -139,6 +157,11 @@ class OperatorNetwork(nn.Module):
                 )
             embedded = embedded + self.condition(condition)
         h = self.transform(self.lift(h), embedded, grid)
+        if self.recompute and torch.is_grad_enabled():
+            # The widest layers: a few samples at a time.
+            parts = h.split(max(1, len(h) // 8))
+            pieces = [checkpoint(self.project, part, use_reentrant=False) for part in parts]
+            return torch.cat(pieces).movedim(-1, 1)
         return self.project(h).movedim(-1, 1)
 
     def _grid_of(self, x: Tensor) -> Grid:
