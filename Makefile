@@ -38,7 +38,7 @@ $(BIN)/python:
 
 $(STAMP): setup.cfg constraints.txt | $(BIN)/python
 	@echo "make: installing into $(VENV) (once; about a minute)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,cli,plot,dev]' || { \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,cli,plot,xarray,dask,dev]' || { \
 	  echo "make: step 3 of 3 (packages) failed: see pip's message above." >&2; \
 	  echo "      A network or proxy problem: try again. No wheel for this platform: relax that line of constraints.txt." >&2; exit 1; }
 	@touch $@
