@@ -38,8 +38,8 @@ class QWiener:
     of level ``l`` the bridge adds ``sqrt(Delta) / 2 zeta_{l,j}``, ``Delta`` the interval's length.
     A time is rounded to the nearest multiple of ``horizon / 2^32``; dyadic times are exact.
 
-    ``fdiff.sample(..., path=path)`` drives a sampler by it: each scheme's clock is laid on the path,
-    so that few steps and many see the same noise.
+    ``fdiff.sample(..., path=path)`` drives a sampler by it: each scheme's clock is laid on the
+    path, so that few steps and many see the same noise.
     """
 
     covariance: CovarianceOperator
