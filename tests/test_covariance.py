@@ -502,3 +502,13 @@ def test_a_cache_is_bounded_by_bytes():
     assert calls[-1] == 100
     with pytest.raises(ValueError, match="read-only"):
         cached(80)[0] = 1.0
+
+
+@pytest.mark.parametrize("n", [2048, 3001])
+def test_the_tail_of_a_density_on_a_fine_grid_is_extrapolated_within_its_error(n):
+    grid = fdiff.Grid((n, n))
+    density = fdiff.SpectralDensity(lambda mu: (25 + mu) ** -2.0)
+    value, error = density.tail_trace_with_error(grid)
+    assert abs(value - fdiff.BesselCovariance(1.0, 25.0, 2.0).tail_trace(grid)) < error
+    divergent = fdiff.SpectralDensity(lambda mu: (25 + mu) ** -1.0)
+    assert divergent.tail_trace(grid) == float("inf")

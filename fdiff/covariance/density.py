@@ -10,8 +10,12 @@ from typing import final
 import numpy as np
 
 from fdiff.covariance.operator import CovarianceOperator
-from fdiff.covariance.tail import dyadic_sums
+from fdiff.covariance.tail import dyadic_sums, halved_sums
 from fdiff.grid import Grid
+
+# Ratio of successive shells from which on their sum counts as infinite: a logarithmic divergence
+# has 1, up to rounding and a slow start.
+DIVERGENT = 0.98
 
 
 @final
@@ -50,21 +54,28 @@ class SpectralDensity(CovarianceOperator):
         """``(tr(Q - Q_n), error)``: modes summed to a cut, a fitted power law beyond.
 
         The error is the difference between the two last extrapolations; ``(inf, inf)`` where the
-        shells do not decay.
+        shells do not decay. Where the grid is too fine for doublings of its own, its last ones are
+        extrapolated.
         """
-        sums = dyadic_sums(self, grid)
-        if sums[-1] == 0.0:
-            return float(sum(sums)), 0.0
-        ratios = np.array(sums[1:]) / np.maximum(np.array(sums[:-1]), 1e-300)
-        if ratios[-1] >= 1.0:
-            return math.inf, math.inf
-        # A geometric series of shells is a power law of the density.
-        beyond = sums[-1] * ratios[-1] / (1 - ratios[-1])
-        earlier = sums[-2] * ratios[-2] / (1 - ratios[-2]) if ratios[-2] < 1 else math.inf
-        value = float(sum(sums) + beyond)
-        return value, float(abs(value - (sum(sums[:-1]) + earlier)))
+        beyond_grid = dyadic_sums(self, grid)
+        inside = halved_sums(self, grid, 3 - len(beyond_grid)) if len(beyond_grid) < 3 else ()
+        value, error = _extrapolated((*inside, *beyond_grid))
+        return value - float(sum(inside)), error
 
     def is_trace_class(self, dim: int) -> bool:
         sums = dyadic_sums(self, Grid((8,) * dim))
-        # Logarithmic divergence has ratio 1; rounding and slow starts stay below .98.
-        return sums[-1] == 0.0 or sums[-1] < 0.98 * sums[-2]
+        return sums[-1] == 0.0 or sums[-1] < DIVERGENT * sums[-2]
+
+
+def _extrapolated(sums: tuple[float, ...]) -> tuple[float, float]:
+    """Sum of a series from its first terms (three or more), and the error of it."""
+    if sums[-1] == 0.0:
+        return float(sum(sums)), 0.0
+    ratios = np.array(sums[1:]) / np.maximum(np.array(sums[:-1]), 1e-300)
+    if ratios[-1] >= DIVERGENT:
+        return math.inf, math.inf
+    # A geometric series of shells is a power law of the density.
+    beyond = sums[-1] * ratios[-1] / (1 - ratios[-1])
+    earlier = sums[-2] * ratios[-2] / (1 - ratios[-2]) if ratios[-2] < 1 else math.inf
+    value = float(sum(sums) + beyond)
+    return value, float(abs(value - (sum(sums[:-1]) + earlier)))

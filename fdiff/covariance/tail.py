@@ -63,14 +63,33 @@ def _lowest_eigenvalue(grid: Grid) -> float:
     )
 
 
+MOST_NODES = 2**24  # of a grid whose modes are summed one by one: bounds the memory
+
+
 @lru_cache(maxsize=256)
 def dyadic_sums(operator, grid: Grid, power: float = 0.0, budget: int = 2**21) -> tuple[float, ...]:
-    """What each doubling of the grid adds to ``sum mu_k^power q_k``, up to ``budget`` nodes."""
+    """What each doubling of the grid adds to ``sum mu_k^power q_k``, up to ``budget`` nodes.
+
+    Three doublings at least, but none beyond `MOST_NODES`: a fine grid may have fewer, or none.
+    """
     sums: list[float] = []
-    while len(sums) < 3 or (grid.size * 2**grid.dim <= budget and len(sums) < 11):
+    while len(sums) < 11:
+        size = grid.size * 2**grid.dim
+        if size > (MOST_NODES if len(sums) < 3 else budget):
+            break
         coarse, grid = grid, grid.refine(2)
         sums.append(_shell(operator, coarse, grid, power))
     return tuple(sums)
+
+
+def halved_sums(operator, grid: Grid, count: int) -> tuple[float, ...]:
+    """What the last ``count`` doublings up to the grid added to ``sum q_k``, coarse to fine."""
+    sums: list[float] = []
+    for _ in range(count):
+        coarse = grid.with_shape(tuple((n + 1) // 2 for n in grid.shape))
+        sums.append(_shell(operator, coarse, grid, 0.0))
+        grid = coarse
+    return tuple(reversed(sums))
 
 
 def _shell(operator, coarse: Grid, fine: Grid, power: float) -> float:
