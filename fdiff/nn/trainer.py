@@ -333,6 +333,7 @@ class MultilevelTrainer:
         return _noise(self.denoiser, grid, size, channels, seed, first, self.device)
 
 
+@torch.no_grad()
 def validation_ratio(
     denoiser: Denoiser, fields: Tensor, grid: Grid, half_log_snr, seed: int, device, batch: int = 64
 ) -> float:
