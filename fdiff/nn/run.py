@@ -222,7 +222,6 @@ def _claim(directory: Path) -> None:
         raise ValueError(
             f"{directory} holds a run already: continue it with resume, or choose another directory"
         )
-    directory.mkdir(parents=True, exist_ok=True)
 
 
 def _description(directory: Path) -> dict[str, Any]:
