@@ -62,8 +62,9 @@ class CovarianceSummary:
 
     def __str__(self) -> str:
         grid, unit = self.grid, f"u^2 x^{self.grid.dim}" if self.grid.dim > 1 else "u^2 x"
-        lengths = _times(
-            "beyond" if math.isinf(r) else f"{r:.4g}" for r in self.correlation_lengths
+        lengths = ", ".join(
+            "longer than the box" if math.isinf(r) else f"{r:.4g} x"
+            for r in dict.fromkeys(self.correlation_lengths)
         )
         beyond = f"{self.tail_trace:.5g} {unit}"
         if self.is_trace_class:
@@ -75,7 +76,7 @@ class CovarianceSummary:
             "Hilbert-Schmidt norm": f"{self.hilbert_schmidt:.5g} {unit}",
             "largest eigenvalue": f"{self.largest_eigenvalue:.5g} {unit}",
             "pointwise std": f"{self.std:.5g} u ({self.lowest_std:.5g} .. {self.highest_std:.5g})",
-            "correlation to 1/e": f"{lengths} x",
+            "correlation to 1/e": lengths,
             "samples lie in H^b": f"b < {self.sobolev_regularity:.4g}",
             "modes without noise": f"{self.null_modes} of {self.modes}",
         }
