@@ -94,6 +94,13 @@ def test_the_polynomial_of_a_derived_scheme_keeps_the_bound(stages):
     )
 
 
+@pytest.mark.parametrize("stages", sorted(TABLE))
+def test_no_inner_stage_of_a_chain_grows(stages):
+    interval, chain, _ = TABLE[stages]
+    z = -np.linspace(0, interval, 2001)
+    assert np.abs(np.cumprod([1 + a * z for a in chain], axis=0)).max() <= 1
+
+
 @pytest.mark.parametrize("stages", SMALL)
 def test_no_polynomial_of_the_degree_does_better(stages):
     """The optimum of s - 4 free coefficients touches +-0.95 in turn at s - 3 points or more."""

@@ -12,8 +12,8 @@ derives one scheme or all, prints their entries and how far they lie from those 
    is a linear program in the Chebyshev coefficients of R(l (x - 1) / 2) and m; its minimum grows
    with l, so bisection finds l. Between the nodes |R| exceeds 0.95 by at most 1e-4. Of the zeros
    of R four are complex; the s - 4 real ones, z_j < 0, give the Euler steps a_j = -1 / z_j.
-2. Order of the chain. Next comes always the a_j that keeps the product of the links so far
-   smallest on [-l, 0], so that the inner stages stay as small as the result.
+2. Order of the chain. The a_j ascend; so no product of the first links exceeds 1 on [-l, 0]. (In
+   descending order it reaches 64 with 16 stages.)
 3. Closing stages. Ten numbers w, eight conditions C(w) = 0 of order 4 of the whole scheme. Of what
    they leave free we take a minimum of
 
@@ -51,7 +51,7 @@ def derive(stages: int) -> Entry:
     if stages not in TABLE:
         raise ValueError(f"schemes have {min(TABLE)} to {max(TABLE)} stages, got {stages}")
     interval, zeros = longest_interval(stages)
-    chain = _ordered(-1.0 / zeros, interval)
+    chain = np.sort(-1.0 / zeros)
     closing = _closing(chain)
     return math.floor(interval * 1e4) / 1e4, tuple(chain.tolist()), tuple(closing.tolist())
 
@@ -108,17 +108,6 @@ def _derivatives_at_zero(stages: int, interval: float) -> np.ndarray:
             for k in range(5)
         ]
     )
-
-
-def _ordered(sizes: np.ndarray, interval: float) -> np.ndarray:
-    """The links of the chain, greedily: the partial product stays smallest on [-l, 0]."""
-    x = np.linspace(0, interval, 400)
-    rest, chain, product = list(sizes), [], np.ones_like(x)
-    while rest:
-        growth = [np.abs(product * (1 - size * x)).max() for size in rest]
-        chain.append(rest.pop(int(np.argmin(growth))))
-        product = product * (1 - chain[-1] * x)
-    return np.array(chain)
 
 
 def fourth_order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
