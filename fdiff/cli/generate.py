@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def generate(
         recipe: Annotated[str, typer.Argument(help="A recipe's name, or a TOML file.")],
-        out: Annotated[Path, typer.Option(help="File to write.")],
+        out: Annotated[Path, typer.Option(help="File; with --format well also a folder.")],
         samples: Annotated[int | None, typer.Option(help="Trajectories. [the recipe's]")] = None,
         first: Annotated[int | None, typer.Option(help="Index of the first one.")] = None,
         resolution: Annotated[int | None, typer.Option(help="Cells per axis.")] = None,
@@ -38,7 +38,9 @@ def register(app: typer.Typer) -> None:
         """Compute a dataset of trajectories, whole or not at all.
 
         The same command again verifies a complete file, goes on with an interrupted one, and
-        extends one if more samples are asked for; a file of another recipe is refused.
+        extends one if more samples are asked for; a file of another recipe is refused. With
+        --format well, a name that does not end in .h5 or .hdf5 is a folder: one file a split of
+        the recipe in data/train, data/valid and data/test, and stats.yaml of the training split.
         """
         from fdiff.dataset.recipe import load
 
@@ -136,13 +138,18 @@ def generate_to_file(
         ValueError, OSError: as `fdiff.dataset.factory.generate`.
         ArithmeticError: no trajectory could be computed to the end.
     """
-    from fdiff.dataset import factory
+    from fdiff.dataset import factory, tree
     from fdiff.dataset import shards as parts
 
+    folders = tree.wanted(recipe, out)
+    if folders and (dask is not None or shards is not None):
+        raise ValueError("The Well's folders are made by one process: without --shards and --dask")
     workers = default_workers() if workers is None else workers
     begin = clock.perf_counter()
     with progress(f"generating {out.name}", "trajectories") as update:
-        if dask is not None:
+        if folders:
+            done = tree.generate(recipe, out, workers, force, update)
+        elif dask is not None:
             from fdiff.dataset import cluster
 
             done = cluster.generate(recipe, out, dask, workers, force, update)
@@ -156,7 +163,7 @@ def generate_to_file(
         say(f"{out} is complete: {done['samples']} trajectories, verified; nothing to do")
     else:
         kept = f" ({done['kept']} were there already)" if done["kept"] else ""
-        say(f"{out}: {made} trajectories{kept} in {seconds:.1f} s, {_size(out.stat().st_size)}")
+        say(f"{out}: {made} trajectories{kept} in {seconds:.1f} s, {_size(_bytes(out))}")
     for index, reason in list(done["failed"].items())[:5]:
         say(f"sample {index} failed and is NaN from there on: {reason}")
     if done["failed"]:
@@ -168,8 +175,9 @@ def generate_to_file(
 
 def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
     """What `generate` would do: size on disk, and time from one trajectory; writes nothing."""
-    from fdiff.dataset import factory
+    from fdiff.dataset import factory, tree
 
+    files = tree.parts(recipe, out) if tree.wanted(recipe, out) else {}
     workers = default_workers() if workers is None else workers
     layout, data = factory.layout_of(recipe), factory.buffer(recipe)
     factory.simulate(recipe, recipe.first, data)  # compiles
@@ -184,6 +192,8 @@ def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
         f"{len(r.stored_times)} times from {r.stored_times[0]:g} to {r.stored_times[-1]:g}, "
         f"format {r.format}"
     )
+    for path, part in files.items():
+        say(f"{path}: samples {part.first} to {part.first + part.samples - 1}")
     say(
         f"about {_size(size)} on disk; {each * 1e3:.1f} ms a trajectory, so {seconds:.1f} s on "
         f"{workers} workers, without the disk"
@@ -213,6 +223,12 @@ def parse_settings(settings: list[str]) -> dict[str, float]:
 def default_workers() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _bytes(out: Path) -> int:
+    """On the disk, of a file or of a folder's files."""
+    files = [path for path in out.rglob("*") if path.is_file()] if out.is_dir() else [out]
+    return sum(path.stat().st_size for path in files)
 
 
 def _size(count: float) -> str:
