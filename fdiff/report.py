@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from fdiff.files import write_text
 
 STYLE = """
 :root { color-scheme: light; }
@@ -67,23 +68,6 @@ class Report:
             f"<body><h1>{html.escape(self.title)}</h1>\n{body}\n</body></html>\n"
         )
         return write_text(path, page)
-
-
-def write_text(path: Path | str, text: str) -> Path:
-    """Writes a text file whole or not at all: a temporary name, flushed to disk, renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return path
 
 
 def _cell(value: object) -> str:

@@ -96,16 +96,13 @@ def save(operator, grid, seed: int, path: Path) -> None:
     import warnings
 
     from fdiff.covariance import TraceClassWarning, figure
+    from fdiff.files import whole
 
     if path.suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"--plot ends in .png, .pdf or .svg, got {path}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TraceClassWarning)  # the summary says so already
         picture = figure.draw(operator, grid, seed)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with whole(path) as partial:
         picture.savefig(partial, format=path.suffix[1:], dpi=150)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     say(f"wrote {path}")

@@ -95,7 +95,7 @@ def run(out: Path, sizes: Sizes) -> list[dict]:
         rows = sets.rows()
     with clock.stage("report"):
         _report(out, sizes, sets, rows, clock)
-    from fdiff.report import write_text
+    from fdiff.files import write_text
 
     write_text(out / "metrics.json", json.dumps({"rows": rows}, indent=1, allow_nan=False))
     say(clock.summary())

@@ -99,7 +99,8 @@ def _write_report(folder: Path, samples: Path, against: Path, rows, pictures) ->
     import json
 
     from fdiff import plots
-    from fdiff.report import Report, write_text
+    from fdiff.files import write_text
+    from fdiff.report import Report
 
     page = Report(f"{samples.name} against {against.name}")
     page.text("Distances are between laws: 0 is best, and truth against truth is not exactly 0.")

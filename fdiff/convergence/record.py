@@ -67,13 +67,13 @@ def to_csv(records: Sequence[Record]) -> str:
 
 def write_json(records: Sequence[Record], path: Path | str) -> Path:
     """The file is written whole or not at all."""
-    from fdiff.report import write_text
+    from fdiff.files import write_text
 
     return write_text(path, to_json(records))
 
 
 def write_csv(records: Sequence[Record], path: Path | str) -> Path:
     """The file is written whole or not at all."""
-    from fdiff.report import write_text
+    from fdiff.files import write_text
 
     return write_text(path, to_csv(records))

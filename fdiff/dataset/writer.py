@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fdiff.dataset.formats import ATTRIBUTE, AXES
+from fdiff.files import whole
 from fdiff.grid import Grid
 
 
@@ -38,34 +38,25 @@ def write_fields(
     expected = (len(names), *grid.shape)
     if fields.ndim != grid.dim + 2 or fields.shape[1:] != expected:
         raise ValueError(f"expected fields (samples, {expected}), got shape {fields.shape}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        # From version 1.8 of the format on, an attribute may exceed 64 kB, as a list of what was
-        # trained on does.
-        with h5py.File(partial, "w", libver=("v108", "v110")) as file:
-            file.attrs[ATTRIBUTE] = json.dumps(
-                {
-                    **provenance,
-                    "fields": list(names),
-                    "grid": {
-                        "lengths": grid.lengths,
-                        "boundary": grid.boundary,
-                        "origin": grid.origin,
-                    },
-                }
-            )
-            width = max(4, len(str(len(fields) - 1)))
-            for i, field in enumerate(fields):
-                group = file.create_group(f"{i:0{width}d}")
-                group.create_dataset("data", data=np.moveaxis(field, 0, -1)[None], dtype="f4")
-                _write_grid(group, grid, time)
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    # From version 1.8 of the format on, an attribute may exceed 64 kB, as a list of what was
+    # trained on does.
+    with whole(path) as partial, h5py.File(partial, "w", libver=("v108", "v110")) as file:
+        file.attrs[ATTRIBUTE] = json.dumps(
+            {
+                **provenance,
+                "fields": list(names),
+                "grid": {
+                    "lengths": grid.lengths,
+                    "boundary": grid.boundary,
+                    "origin": grid.origin,
+                },
+            }
+        )
+        width = max(4, len(str(len(fields) - 1)))
+        for i, field in enumerate(fields):
+            group = file.create_group(f"{i:0{width}d}")
+            group.create_dataset("data", data=np.moveaxis(field, 0, -1)[None], dtype="f4")
+            _write_grid(group, grid, time)
     return path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 import fdiff
+from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.nn.spectrum import ShellSpectrum
 from fdiff.score.mean import Field
@@ -30,19 +30,6 @@ KINDS: dict[str, Any] = {
         ShellSpectrum,
     )
 }
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write to a temporary name, flush to disk, rename."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

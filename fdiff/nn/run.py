@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from fdiff import levels
+from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.nn import checkpoint as files
 from fdiff.nn.config import Config
@@ -136,7 +137,7 @@ def save_run(directory: Path, trainer: MultilevelTrainer, description: dict[str,
     files.write_json(directory / "run.json", description)
     _write_config(directory, description["config"])
     lines = [json.dumps(dataclasses.asdict(record)) for record in trainer.records]
-    files.write_bytes(directory / "metrics.jsonl", "".join(f"{x}\n" for x in lines).encode())
+    write_bytes(directory / "metrics.jsonl", "".join(f"{x}\n" for x in lines).encode())
     average = dict(trainer.average.module.named_parameters())
     files.write_tensors(directory / "optimizer.safetensors", trainer.state_dict())
     files.write_tensors(directory / "model.safetensors", average)
@@ -277,7 +278,7 @@ def _write_config(directory: Path, config: dict[str, Any]) -> None:
             "config.toml is not written without tomli-w; run.json holds the same", stacklevel=3
         )
         return
-    files.write_bytes(directory / "config.toml", tomli_w.dumps(config).encode())
+    write_bytes(directory / "config.toml", tomli_w.dumps(config).encode())
 
 
 def _with_channels(fields, grid: Grid) -> np.ndarray:

@@ -1,0 +1,38 @@
+"""Files that are complete or absent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole(path: Path | str) -> Iterator[Path]:
+    """A temporary name to write under; flushed to the disk and renamed to ``path`` at the end.
+
+    Where writing fails, nothing is left behind, and a file that was there before stays.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path | str, content: bytes) -> Path:
+    """Writes a file whole or not at all."""
+    with whole(path) as partial:
+        partial.write_bytes(content)
+    return Path(path)
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """Writes a text file (UTF-8) whole or not at all."""
+    return write_bytes(path, text.encode())
