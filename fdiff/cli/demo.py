@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
         quick: Annotated[bool, typer.Option("--quick", help="A small form, for tests.")] = False,
         train: Annotated[int | None, typer.Option(help="Training fields. [2048]")] = None,
         held_out: Annotated[int | None, typer.Option(help="Held-out fields. [1024]")] = None,
-        samples: Annotated[int | None, typer.Option(help="Samples a resolution. [256]")] = None,
+        samples: Annotated[int | None, typer.Option(help="Samples a resolution. [192]")] = None,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
     ) -> None:
         """Data, training, samples at 32², 64² and 128², and a report: about ten minutes.
@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
         on where it stopped.
         """
         small = Sizes(192, 128, 48, True)
-        full = Sizes(2048, 1024, 256, False)
+        full = Sizes(2048, 1024, 192, False)
         base = small if quick else full
         sizes = Sizes(
             base.train if train is None else train,

@@ -96,7 +96,7 @@ class TrainingConfig:
     """Levels from coarse to fine, the optimiser, and the randomness."""
 
     levels: tuple[int, ...] = (32, 64)  # nodes per axis (of the longest axis' count in the data)
-    steps: tuple[int, ...] = (2200, 400)  # one number a level
+    steps: tuple[int, ...] = (1800, 300)  # one number a level
     batch_size: tuple[int, ...] = (32, 32)
     schedule: str = "rehearsed"  # see `level_order`
     learning_rate: float = 5e-3
