@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.testing import assert_allclose
 
-from fdiff.metrics.estimate import bootstrap, bootstrap_estimate, grouped_jackknife, normal
+from fdiff.metrics.estimate import bootstrap, bootstrap_estimate, grouped_jackknife, normal, student
 
 
 def test_bootstrap_of_a_mean_covers():
@@ -52,3 +52,13 @@ def test_floor_cuts_the_lower_end_only():
     assert estimate.low == 0.0
     assert_allclose(estimate.high, 2.059963984540054)
     assert normal(-0.1, 0.0, floor=0.0).low == -0.1  # the value itself is never cut
+
+
+def test_students_interval_covers_with_three_runs():
+    rng = np.random.default_rng(5)
+    inside = 0
+    for _ in range(2000):
+        estimate = student(rng.normal(1.0, 2.0, 3))
+        inside += estimate.low <= 1.0 <= estimate.high
+    assert 0.935 < inside / 2000 < 0.965
+    assert_allclose(student([2.0]).high, 2.0)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 RealArray = NDArray[np.floating]
 
@@ -48,6 +49,20 @@ def normal(value: float, variance: float, floor: float = -math.inf) -> Estimate:
     """``value +- 1.96 sqrt(variance)``, cut at ``floor`` (0 for what cannot be negative)."""
     half = QUANTILE * math.sqrt(max(variance, 0.0))
     return Estimate(float(value), float(min(max(value - half, floor), value)), float(value + half))
+
+
+def student(values) -> Estimate:
+    """Mean of independent runs with Student's interval; of a single run, the value alone.
+
+    The interval of three runs is 4.3 standard errors wide on each side, not 1.96.
+    """
+    values = np.asarray(values, float)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Estimate(mean, mean, mean)
+    quantile = float(stdtrit(len(values) - 1, 0.975))
+    half = quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half)
 
 
 def jackknife_variance(leave_one_out: RealArray) -> float:
