@@ -97,7 +97,7 @@ def test_a_run_is_not_overwritten(folder, capsys):
 
 
 def test_the_default_work_is_spread_over_the_levels_asked_for():
-    from fdiff.nn.config import TrainingConfig, default_steps
+    from fdiff.nn import TrainingConfig, default_steps
 
     default = TrainingConfig()
     assert default_steps([32, 64]) == list(default.steps)

@@ -10,7 +10,7 @@ pytest.importorskip("safetensors")
 
 import fdiff  # noqa: E402
 from fdiff import nn  # noqa: E402
-from fdiff.nn.trainer import validation_ratio  # noqa: E402
+from fdiff.nn.validation import validation_ratio  # noqa: E402
 
 GRID = fdiff.Grid((16, 16), 2.0, "neumann", -1.0)
 TINY = nn.Config().replace(
@@ -112,7 +112,7 @@ def test_batches_are_keyed_by_the_sample_and_see_one_function_on_every_level():
 
 
 def test_the_operations_of_a_field_are_counted():
-    from fdiff.nn.trainer import field_flops
+    from fdiff.nn.trial import field_flops
 
     trainer = nn_trainer(two_humps(8), network__n_layers=1)
     n, width, modes = 16, 6, 6
@@ -127,8 +127,6 @@ def test_the_operations_of_a_field_are_counted():
 
 
 def test_schedules_order_the_levels():
-    from fdiff.nn.config import level_order
-
     def order(schedule, steps):
         config = TINY.replace(
             training__schedule=schedule,
@@ -136,7 +134,7 @@ def test_schedules_order_the_levels():
             training__levels=(8, 16, 32)[: len(steps)],
             training__batch_size=(1,) * len(steps),
         )
-        levels, ends = level_order(config.training)
+        levels, ends = nn.level_order(config.training)
         return levels.tolist(), ends.tolist()
 
     assert order("warm", (2, 1)) == ([0, 0, 1], [2, 3])

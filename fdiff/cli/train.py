@@ -112,7 +112,7 @@ def _settings(config: dict[str, Any], changes: dict[str, Any], dim: int):
     training = {**config.get("training", {}), **changes}
     levels = training.get("levels")
     if levels is not None and "steps" not in training:
-        training["steps"] = nn.config.default_steps(levels, dim)
+        training["steps"] = nn.default_steps(levels, dim)
     if levels is not None and "batch_size" not in training:
         training["batch_size"] = [nn.TrainingConfig().batch_size[0]] * len(levels)
     return nn.Config.from_dict({**config, "training": training})

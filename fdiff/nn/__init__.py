@@ -6,12 +6,14 @@ from fdiff.nn.ema import ExponentialAverage
 from fdiff.nn.fno import FNO, TimeEmbedding
 from fdiff.nn.loss import PREDICTIONS, denoising_loss, from_x0, to_x0
 from fdiff.nn.mlmc import LevelVariances, level_variances
+from fdiff.nn.order import default_steps, level_order
 from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
+from fdiff.nn.progress import Progress
 from fdiff.nn.run import Run, load_run, save_run, train
 from fdiff.nn.score import NetworkScore
 from fdiff.nn.spectral import FullMixing, RadialMixing, from_modes, to_modes
 from fdiff.nn.spectrum import ShellSpectrum, estimate_mean, estimate_spectrum
-from fdiff.nn.trainer import MultilevelTrainer, Progress, TrainingDiverged
+from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
 from fdiff.nn.unet import UNet
 from fdiff.nn.uno import UNO
 
@@ -39,11 +41,13 @@ __all__ = [
     "UNet",
     "WienerDenoiser",
     "copy_into",
+    "default_steps",
     "denoising_loss",
     "estimate_mean",
     "estimate_spectrum",
     "from_modes",
     "from_x0",
+    "level_order",
     "level_variances",
     "load_run",
     "read_tensors",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from fdiff.covariance import BesselCovariance, CovarianceOperator
@@ -98,7 +96,7 @@ class TrainingConfig:
     levels: tuple[int, ...] = (32, 64)  # nodes per axis (of the longest axis' count in the data)
     steps: tuple[int, ...] = (1800, 300)  # one number a level
     batch_size: tuple[int, ...] = (32, 32)
-    schedule: str = "rehearsed"  # see `level_order`
+    schedule: str = "rehearsed"  # see `fdiff.nn.order.level_order`
     learning_rate: float = 5e-3
     warmup: int = 50  # steps of linear increase
     decay: str = "cosine"  # or "constant"
@@ -133,44 +131,6 @@ class TrainingConfig:
         low, high = self.half_log_snr
         if not low < high:
             raise ValueError(f"half_log_snr needs an increasing pair, got {self.half_log_snr}")
-
-
-def default_steps(levels: Sequence[int], dim: int = 2) -> list[int]:
-    """Steps a level with the work of the default run, as evenly spread over the levels.
-
-    The work of a step is its number of nodes.
-    """
-    default = TrainingConfig()
-    work = sum(s * n**2 for s, n in zip(default.steps, default.levels))
-    first = default.steps[0] * default.levels[0] ** 2 / work
-    others = len(levels) - 1
-    shares = [first / others] * others + [1 - first] if others else [1.0]
-    return [max(1, round(share * work / n**dim)) for share, n in zip(shares, levels)]
-
-
-def level_order(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The level of every step, and the steps at which a stage ends.
-
-    * ``"warm"``: ``steps[l]`` steps on level ``l``, one level after the other.
-    * ``"rehearsed"``: the same, but each step on a level is followed by one on every coarser
-      level. What a grid cannot hold makes the levels' problems differ a little, and a network
-      that goes on to the next level forgets the last one's.
-    * ``"mixed"``: all levels from the first step on, evenly spread.
-    * ``"mlmc"``: ``steps[-1]`` steps, each with the telescoping sum of all levels' gradients,
-      ``batch_size[l]`` fields for the difference of level ``l`` to the one below.
-    """
-    counts = config.steps
-    if config.schedule == "mlmc":
-        return np.full(counts[-1], len(counts) - 1), np.array([counts[-1]])
-    if config.schedule == "mixed":
-        place = np.concatenate([(np.arange(n) + 0.5) / n for n in counts])
-        levels = np.repeat(np.arange(len(counts)), counts)
-        return levels[np.argsort(place, kind="stable")], np.array([sum(counts)])
-    stages = []
-    for level, count in enumerate(counts):
-        cycle = range(level, -1, -1) if config.schedule == "rehearsed" else (level,)
-        stages.append(np.tile(np.array(cycle), count))
-    return np.concatenate(stages), np.cumsum([len(stage) for stage in stages])
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class Denoiser(nn.Module):
         self, half_log_snr: Tensor, c: Tensor, grid: Grid, condition: Tensor | None = None
     ) -> Tensor:
         """``E[X_0 | X_t]`` from ``c``: ``(batch, channels, *basis.shape)``."""
-        mu = _mean_tensor(self.mean, grid, c.dtype, c.device)
+        mu = mean_tensor(self.mean, grid, c.dtype, c.device)
         m, _ = scales(half_log_snr, grid.dim)
         return mu + self.denoise_centred(half_log_snr, c - m * mu, grid, condition)
 
@@ -213,7 +213,7 @@ def _eigenvalue_tensor(operator: CovarianceOperator, grid: Grid, dtype, device) 
 
 
 @lru_cache(maxsize=64)
-def _mean_tensor(mean, grid: Grid, dtype, device) -> Tensor:
+def mean_tensor(mean, grid: Grid, dtype, device) -> Tensor:
     return torch.tensor(mean_coefficients(mean, grid), dtype=dtype, device=device)
 
 

@@ -15,21 +15,16 @@ from typing import Any, cast, final
 import numpy as np
 import torch
 
-from fdiff import levels
 from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.nn import checkpoint as files
 from fdiff.nn.config import Config
+from fdiff.nn.fields import checked_fields, level_grids, restricted
 from fdiff.nn.precondition import Denoiser
+from fdiff.nn.progress import Progress, read_records
 from fdiff.nn.score import NetworkScore
 from fdiff.nn.spectrum import estimate_mean, estimate_spectrum
-from fdiff.nn.trainer import (
-    MultilevelTrainer,
-    Progress,
-    TrainingDiverged,
-    checked_fields,
-    level_grids,
-)
+from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
 from fdiff.process import ForwardProcess
 from fdiff.schedule import LinearSchedule
 
@@ -149,9 +144,8 @@ def save_run(directory: Path, trainer: MultilevelTrainer, description: dict[str,
 
 def last_validation(directory: Path | str) -> dict[str, float]:
     """The last validation losses of a run by level; empty where nothing was held out."""
-    path = Path(directory) / "metrics.jsonl"
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return json.loads(lines[-1])["validation"] if lines else {}
+    records = read_records(Path(directory) / "metrics.jsonl")
+    return records[-1].validation if records else {}
 
 
 def _is_best(trainer: MultilevelTrainer) -> bool:
@@ -287,10 +281,9 @@ def _with_channels(fields, grid: Grid) -> np.ndarray:
 
 
 def _restricted(fields: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
-    if target == grid or len(fields) == 0 or fields.shape[2:] != grid.shape:
-        return fields
-    pieces = [
-        levels.restrict_field(np.asarray(fields[i : i + 256], float), grid, target)
-        for i in range(0, len(fields), 256)
-    ]
-    return np.concatenate(pieces).astype(np.float32)
+    # Fields of a wrong shape go on as they are: the check of them says so.
+    return (
+        restricted(fields, grid, target)
+        if fields.shape[2:] == grid.shape and len(fields)
+        else fields
+    )

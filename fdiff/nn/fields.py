@@ -1,0 +1,95 @@
+"""Fields on the levels of training: checked, restricted, and put into an order by the seed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fdiff import levels, noise
+from fdiff.covariance import CovarianceOperator
+from fdiff.grid import Grid
+
+PIECE = 256  # fields restricted at a time: bounds the memory in float64
+
+
+def level_grids(grid: Grid, sizes: tuple[int, ...]) -> tuple[Grid, ...]:
+    """Grids whose longest axis has ``sizes`` nodes, the others in the proportion of ``grid``."""
+    longest = max(grid.shape)
+    shapes: list[int | tuple[int, ...]] = []
+    for n in sizes:
+        if n > longest:
+            raise ValueError(
+                f"level {n} is finer than the data, which have {grid.shape}: use levels up to "
+                f"{longest}, or make the data on a finer grid"
+            )
+        shape = tuple(side * n / longest for side in grid.shape)
+        if any(side != int(side) for side in shape):
+            raise ValueError(f"level {n} does not divide the shape {grid.shape} evenly")
+        shapes.append(tuple(int(side) for side in shape))
+    return levels.Hierarchy(grid, shapes).grids
+
+
+def checked_fields(fields, grid: Grid, split: str) -> np.ndarray:
+    """``fields`` where they fit the grid, there are any and all are finite; else ValueError."""
+    fields = np.asarray(fields)
+    if fields.ndim != 2 + grid.dim or fields.shape[2:] != grid.shape:
+        raise ValueError(
+            f"{split} fields must have shape (samples, channels, *{grid.shape}), got {fields.shape}"
+        )
+    if len(fields) == 0:
+        raise ValueError(f"the {split} split is empty: choose another split, or make more data")
+    finite = np.isfinite(fields).reshape(len(fields), -1).all(1)
+    if not finite.all():
+        raise ValueError(
+            f"{int((~finite).sum())} of the {len(fields)} {split} fields hold NaN or infinite "
+            f"values, the first is number {int(np.argmin(finite))}: remove or regenerate them"
+        )
+    return fields
+
+
+def restricted(fields: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
+    """``fields`` restricted to ``target``, float32."""
+    if target == grid:
+        return np.asarray(fields, np.float32)
+    pieces = [
+        levels.restrict_field(np.asarray(fields[begin : begin + PIECE], float), grid, target)
+        for begin in range(0, len(fields), PIECE)
+    ]
+    return np.concatenate(pieces).astype(np.float32)
+
+
+def noise_tensor(
+    operator: CovarianceOperator,
+    grid: Grid,
+    size: int,
+    channels: int,
+    seed: int,
+    first: int,
+    device,
+) -> Tensor:
+    """Coefficients of the noise that training adds to the fields number ``first ..``."""
+    root = operator.multiplier(grid, 0.5)
+    z = noise.white_coefficients(
+        grid, seed, noise.PERTURBATION, size, first, channels, root=root, dtype=np.float32
+    )
+    return torch.from_numpy(z).to(device)
+
+
+def coefficient_type(grid: Grid) -> torch.dtype:
+    """Of coefficients in training."""
+    return torch.complex64 if grid.basis.is_complex else torch.float32
+
+
+def data_order(seed: int, count: int, first: int, size: int) -> np.ndarray:
+    """Indices of the fields number ``first ..``: every pass over the data in a new order."""
+    places = np.arange(first, first + size)
+    return np.array([_permutation(seed, count, int(i) // count)[int(i) % count] for i in places])
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed: int, count: int, epoch: int) -> np.ndarray:
+    key = np.array([seed, (noise.TRAINING << 48) + epoch], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key)).permutation(count)

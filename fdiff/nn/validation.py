@@ -1,0 +1,41 @@
+"""The loss on held-out fields, in units of the linear model's."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fdiff.grid import Grid
+from fdiff.nn.fields import noise_tensor
+from fdiff.nn.loss import squared_norm
+from fdiff.nn.precondition import Denoiser, mean_tensor, scales
+
+# Validation draws its noise far from the samples that training ever counts to.
+VALIDATION_FIRST = 2**31
+VALIDATION_SIZE = 256
+
+
+@torch.no_grad()
+def validation_ratio(
+    denoiser: Denoiser, fields: Tensor, grid: Grid, half_log_snr, seed: int, device, batch: int = 64
+) -> float:
+    """The denoiser's loss on ``fields`` over that of the linear model; see `validate`."""
+    low, high = half_log_snr
+    values = low + (high - low) * (np.arange(batch) + 0.5) / batch
+    sums = np.zeros(2)
+    for begin in range(0, len(fields), batch):
+        u = fields[begin : begin + batch].to(device)
+        x0 = grid.basis.project(grid.basis.forward(u))
+        x0 = x0 - mean_tensor(denoiser.mean, grid, x0.dtype, x0.device)
+        first = VALIDATION_FIRST + begin
+        z = noise_tensor(denoiser.noise, grid, len(u), u.shape[1], seed, first, device)
+        lam = torch.from_numpy(values[: len(u)]).to(device, u.dtype)
+        m, s = scales(lam, grid.dim)
+        x = m * x0 + s * z
+        unit = denoiser.posterior_trace(lam).flatten()
+        for i, estimate in enumerate(
+            (denoiser.denoise_centred(lam, x, grid), denoiser.wiener(lam, x, grid))
+        ):
+            sums[i] += float((squared_norm(estimate - x0, grid) / unit).sum())
+    return float(sums[0] / sums[1])
