@@ -89,7 +89,7 @@ def test_one_time_for_all_and_one_time_a_sample_agree():
 def test_scales_are_the_same_numbers_on_every_grid_and_the_traces():
     denoiser = untrained()
     volume = BOX.volume
-    for operator, found in ((NOISE, denoiser.noise_variance), (DATA, denoiser.data_variance)):
+    for operator, found in zip((DATA, NOISE), denoiser.variances(BOX)):
         fine = BOX.refine(16)
         assert operator.trace(fine) / volume == pytest.approx(found, rel=2e-3)
     lam = torch.tensor([-4.0, 0.0, 3.0], dtype=torch.float64)
@@ -251,6 +251,35 @@ def test_a_process_of_another_noise_is_refused():
 def test_white_noise_is_refused_for_networks():
     with pytest.raises(ValueError, match="not trace class"):
         WienerDenoiser(network(), fdiff.WhiteNoise(), 0.0, DATA, BOX)
+    with pytest.raises(ValueError, match='"limit" or "grid"'):
+        PlainDenoiser(network(1), NOISE, 0.0, DATA, BOX, scale="none")
+
+
+def test_a_scale_of_each_grid_takes_white_noise_and_keeps_the_inputs_size():
+    """sigma^2 = m^2 tr C_n + s^2 tr Q_n per unit volume: the data's share falls with the grid."""
+    seen = []
+
+    class Spy(torch.nn.Module):
+        def forward(self, x, half_log_snr, condition=None):
+            seen.append(x)
+            return torch.zeros_like(x)
+
+    denoiser = PlainDenoiser(Spy(), fdiff.WhiteNoise(), 0.0, DATA, BOX, scale="grid")
+    lam, share = torch.tensor([-0.3], dtype=torch.float64), []
+    m, s = mean_and_std(lam)
+    for grid in (BOX, BOX.refine(4)):
+        data = DATA.sample_coefficients(grid, 1, seed=1)
+        white = fdiff.WhiteNoise().multiplier(grid, 0.5)
+        noise = fdiff.noise.white_coefficients(grid, 1, fdiff.noise.PERTURBATION, 1, root=white)
+        c = torch.from_numpy(float(m) * data + float(s) * noise)[:, None]
+        denoiser.denoise_centred(lam, c, grid)
+        assert float(seen[-1].square().mean()) == pytest.approx(1.0, rel=0.3)
+        variances = denoiser.variances(grid)
+        assert variances[1] == fdiff.WhiteNoise().trace(grid) / grid.volume
+        share.append(variances[0] / variances[1])
+    assert share[1] < share[0] / 10
+    limit = PlainDenoiser(Spy(), NOISE, 0.0, DATA, BOX)
+    assert limit.variances(BOX) == limit.variances(BOX.refine(4))
 
 
 def test_spectra_that_cannot_be_are_refused():

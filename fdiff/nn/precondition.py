@@ -38,6 +38,11 @@ class Denoiser(nn.Module):
     ``network(x, lambda, condition=None)`` is any module that maps ``(batch, channels, *shape)`` to
     the same shape. ``mean`` and ``covariance`` are the data's, as `fdiff.GaussianScore` takes them;
     ``noise`` is the process's ``Q``.
+
+    Inputs are divided by their pointwise standard deviation. With ``scale="limit"`` that is the
+    limit's under refinement, one number for all grids. Where it is infinite (white noise),
+    ``scale="grid"`` takes that of each grid: the input then keeps its size, but the data's share of
+    it falls under refinement, and what was learned on one grid means something else on another.
     """
 
     def __init__(
@@ -47,19 +52,21 @@ class Denoiser(nn.Module):
         mean,
         covariance: CovarianceOperator,
         grid: Grid,
+        scale: str = "limit",
     ):
         super().__init__()
         self.network = network
         self.noise, self.mean, self.covariance = noise, mean, covariance
         self.grid = grid  # the finest one in training; numbers that no grid may change use it
-        if not noise.is_trace_class(grid.dim):
+        if scale not in ("limit", "grid"):
+            raise ValueError(f'scale must be "limit" or "grid", got {scale!r}')
+        self.scale = scale
+        if scale == "limit" and not noise.is_trace_class(grid.dim):
             raise ValueError(
                 f"{noise!r} is not trace class in {grid.dim}D, so that the network's input has no "
-                "scale that all grids share; use e.g. BesselCovariance with power > dim / 2"
+                "scale that all grids share; use e.g. BesselCovariance with power > dim / 2, or "
+                'scale="grid" to see what happens without one'
             )
-        volume = grid.volume
-        self.noise_variance = (noise.trace(grid) + noise.tail_trace(grid)) / volume
-        self.data_variance = (covariance.trace(grid) + covariance.tail_trace(grid)) / volume
         self._posterior = _posterior_table(noise, covariance, grid)
 
     def posterior_trace(self, half_log_snr: Tensor) -> Tensor:
@@ -112,9 +119,15 @@ class Denoiser(nn.Module):
         data = _eigenvalue_tensor(self.covariance, grid, real, like.device)
         return data, _eigenvalue_tensor(self.noise, grid, real, like.device)
 
-    def _input_scale(self, m: Tensor, s: Tensor) -> Tensor:
+    def variances(self, grid: Grid) -> tuple[float, float]:
+        """Pointwise variances of data and noise by which inputs on ``grid`` are scaled."""
+        limit = self.scale == "limit"
+        return _variances(self.covariance, self.noise, self.grid if limit else grid, limit)
+
+    def _input_scale(self, m: Tensor, s: Tensor, grid: Grid) -> Tensor:
         """``sigma(t)``: the pointwise standard deviation of ``X_t``."""
-        return torch.sqrt(m * m * self.data_variance + s * s * self.noise_variance)
+        data, noise = self.variances(grid)
+        return torch.sqrt(m * m * data + s * s * noise)
 
 
 @final
@@ -133,8 +146,10 @@ class WienerDenoiser(Denoiser):
     part; what they say about the data is in ``W``.
     """
 
-    def __init__(self, network, noise, mean, covariance, grid, reach: float = 50.0):
-        super().__init__(network, noise, mean, covariance, grid)
+    def __init__(
+        self, network, noise, mean, covariance, grid, reach: float = 50.0, scale: str = "limit"
+    ):
+        super().__init__(network, noise, mean, covariance, grid, scale)
         if not reach > 0:
             raise ValueError(f"reach must be positive, got {reach}")
         self.reach = reach
@@ -151,7 +166,8 @@ class WienerDenoiser(Denoiser):
         if n_modes is not None:
             band = _band(grid, tuple(n_modes), weight.dtype, c.device)
             seen, weight = c * band, weight * band
-        both = [seen / self._input_scale(m, s), wiener / math.sqrt(self.data_variance)]
+        data_std = math.sqrt(self.variances(grid)[0])
+        both = [seen / self._input_scale(m, s, grid), wiener / data_std]
         inputs = torch.cat(both, 1)
         correction = self.network(grid.basis.inverse(inputs), half_log_snr, condition)
         return wiener + weight * grid.basis.forward(correction)
@@ -164,30 +180,42 @@ class PlainDenoiser(Denoiser):
     Input ``x / sigma``, output in units of the predicted quantity's standard deviation.
     """
 
-    def __init__(self, network, noise, mean, covariance, grid, prediction: str = "noise"):
-        super().__init__(network, noise, mean, covariance, grid)
+    def __init__(
+        self, network, noise, mean, covariance, grid, prediction: str = "noise", scale="limit"
+    ):
+        super().__init__(network, noise, mean, covariance, grid, scale)
         if prediction not in PREDICTIONS or prediction == "score":
             raise ValueError(f'prediction must be "noise", "x0" or "velocity", got {prediction!r}')
         self.prediction = prediction
 
     def denoise_centred(self, half_log_snr, c, grid, condition=None) -> Tensor:
         m, s = scales(half_log_snr, grid.dim)
-        inputs = grid.basis.inverse(c / self._input_scale(m, s))
+        inputs = grid.basis.inverse(c / self._input_scale(m, s, grid))
         output = grid.basis.forward(self.network(inputs, half_log_snr, condition))
-        value = self._unit(m, s) * grid.basis.project(output)
+        value = self._unit(m, s, grid) * grid.basis.project(output)
         return to_x0(self.prediction, value, c, m, s)
 
     def loss_weight(self, half_log_snr: Tensor) -> Tensor:
         """``||prediction - target||_H^2`` in units of the target's variance, as is usual."""
         m, s = scales(half_log_snr, self.grid.dim)
         slope = {"noise": m / s, "x0": torch.ones_like(s), "velocity": 1 / s}[self.prediction]
-        return (slope / self._unit(m, s)) ** 2 / self.grid.volume
+        return (slope / self._unit(m, s, self.grid)) ** 2 / self.grid.volume
 
-    def _unit(self, m: Tensor, s: Tensor) -> Tensor:
+    def _unit(self, m: Tensor, s: Tensor, grid: Grid) -> Tensor:
         """The pointwise standard deviation of what is predicted."""
-        data, noise = self.data_variance * torch.ones_like(m), self.noise_variance
+        data, noise = self.variances(grid)
+        data = data * torch.ones_like(m)
         variance = {"noise": noise + 0 * data, "x0": data, "velocity": m * m * noise + s * s * data}
         return torch.sqrt(variance[self.prediction])
+
+
+@lru_cache(maxsize=64)
+def _variances(
+    data: CovarianceOperator, noise: CovarianceOperator, grid: Grid, limit: bool
+) -> tuple[float, float]:
+    """Pointwise variances of both on the grid, or (``limit``) on ever finer ones."""
+    traces = [Q.trace(grid) + (Q.tail_trace(grid) if limit else 0.0) for Q in (data, noise)]
+    return traces[0] / grid.volume, traces[1] / grid.volume
 
 
 def _positive(variance: Tensor) -> Tensor:
