@@ -35,17 +35,21 @@ def register(app: typer.Typer) -> None:
 
         The same command with --resume continues an interrupted run bit for bit.
         """
-        names = None if field is None else field.split(",")
-        changes: dict[str, Any] = {}
-        if levels is not None:
-            changes["levels"] = _numbers(levels)
-        if seed is not None:
-            changes["seed"] = seed
-        done = train_from_file(
-            data, out, _config(config), changes, names, time, split, device, resume
-        )
-        if as_json:
-            print_json(done)
+        from fdiff import nn
+
+        # Joined before anything can fail, so that of several processes one speaks.
+        with nn.team(device) as team:
+            names = None if field is None else field.split(",")
+            changes: dict[str, Any] = {}
+            if levels is not None:
+                changes["levels"] = _numbers(levels)
+            if seed is not None:
+                changes["seed"] = seed
+            done = train_from_file(
+                data, out, _config(config), changes, names, time, split, device, resume
+            )
+            if as_json and team.leads:
+                print_json(done)
 
 
 def train_from_file(
@@ -82,16 +86,18 @@ def train_from_file(
         config["network"] = {**IMAGE_NETWORK, **config.get("network", {})}
     settings = _settings(config, changes or {}, grid.dim)
     training_data = {"file": data.name, "split": split, "identities": identities}
-    with TrainingBar() as update:
+    with nn.team(device) as team, TrainingBar(shown=team.leads) as update:
         run = nn.train(
             fields, grid, settings, out, validation=validation, names=names, time=time,
             training_data=training_data, resume=resume, device=device, progress=update,
         )  # fmt: skip
-    losses = nn.run.last_validation(out)
-    say(
-        f"{out}: trained on {len(fields)} fields; validation loss in units of the linear model's: "
-        + (", ".join(f"{k} {v:.3f}" for k, v in losses.items()) or "no held-out fields")
-    )
+        losses = nn.run.last_validation(out)
+        if team.leads:
+            shown = ", ".join(f"{k} {v:.3f}" for k, v in losses.items()) or "no held-out fields"
+            say(
+                f"{out}: trained on {len(fields)} fields; validation loss in units of the linear "
+                f"model's: {shown}"
+            )
     return {"out": str(out), "validation": losses, "identity": run.identity}
 
 
@@ -138,12 +144,15 @@ def _time(file, time: float | None) -> float:
 class TrainingBar:
     """A bar with loss, speed and remaining time on standard error; plain lines elsewhere."""
 
+    def __init__(self, shown: bool = True):
+        self.shown = shown
+
     def __enter__(self):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         console = Console(stderr=True)
-        self.live = console.is_terminal
+        self.live = self.shown and console.is_terminal
         columns = (
             TextColumn("training"),
             BarColumn(),

@@ -7,6 +7,7 @@ from fdiff.nn.fno import FNO, TimeEmbedding
 from fdiff.nn.loss import PREDICTIONS, denoising_loss, from_x0, to_x0
 from fdiff.nn.mlmc import LevelVariances, level_variances
 from fdiff.nn.order import default_steps, level_order
+from fdiff.nn.parallel import Team, team
 from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
 from fdiff.nn.progress import Progress
 from fdiff.nn.run import Run, load_run, save_run, train
@@ -35,6 +36,7 @@ __all__ = [
     "RadialMixing",
     "Run",
     "ShellSpectrum",
+    "Team",
     "TimeEmbedding",
     "TrainingConfig",
     "TrainingDiverged",
@@ -52,6 +54,7 @@ __all__ = [
     "load_run",
     "read_tensors",
     "save_run",
+    "team",
     "to_modes",
     "to_x0",
     "train",

@@ -18,8 +18,10 @@ import torch
 from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.nn import checkpoint as files
+from fdiff.nn import parallel
 from fdiff.nn.config import Config
 from fdiff.nn.fields import checked_fields, level_grids, restricted
+from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser
 from fdiff.nn.progress import Progress, read_records
 from fdiff.nn.score import NetworkScore
@@ -70,7 +72,8 @@ def train(
     """Train on ``fields`` ``(samples, channels, *grid.shape)`` and leave the run in ``out``.
 
     Mean and spectrum are estimated on the finest level, whatever the resolution of the data.
-    ``resume`` continues an interrupted run of ``out``, bit for bit on the same machine.
+    ``resume`` continues an interrupted run of ``out``, bit for bit on the same machine. Under
+    ``torchrun`` the processes share each batch, and the first of them writes and reports.
 
     Raises:
         ValueError: data or a configuration that does not fit, see `MultilevelTrainer`; a directory
@@ -87,27 +90,33 @@ def train(
     if validation is not None:
         validation = _restricted(_with_channels(validation, grid), grid, finest)
     directory = None if out is None else Path(out)
-    if directory is not None and resume and (directory / "state.json").is_file():
-        trainer, description = _resumed(directory, fields, finest, config, validation, device)
-    else:
-        if directory is not None:
-            _claim(directory)
-        trainer, description = _fresh(fields, finest, config, validation, device)
-    description |= {
-        "fields": list(names),
-        "time": float(time),
-        "training_data": training_data or {},
-    }
+    about = {"fields": list(names), "time": float(time), "training_data": training_data or {}}
+    with parallel.team(device) as team:
+        if directory is not None and resume and (directory / "state.json").is_file():
+            trainer, description = _resumed(directory, fields, finest, config, validation, team)
+        else:
+            if directory is not None:
+                _claim(directory)
+            trainer, description = _fresh(fields, finest, config, validation, team)
+        _train_and_save(trainer, directory, description | about, progress)
+    return _run(description | about, cast(Denoiser, trainer.average.module), trainer.device)
+
+
+def _train_and_save(trainer: MultilevelTrainer, directory, description, progress) -> None:
+    team = trainer.team
     save = None if directory is None else lambda t: save_run(directory, t, description)
-    if save is not None and trainer.step == 0:
+    # Files appear when all processes have seen what was there before.
+    team.wait()
+    if save is not None and trainer.step == 0 and team.leads:
         save(trainer)
     try:
         trainer.train(progress=progress, save=save)
     except TrainingDiverged as error:
-        if directory is not None:
+        if directory is not None and team.leads:
             np.save(directory / "diverged_batch.npy", error.batch)
+        team.wait()
         raise
-    return _run(description, cast(Denoiser, trainer.average.module), trainer.device)
+    team.wait()
 
 
 def load_run(directory: Path | str, device: str | None = None) -> Run:
@@ -119,7 +128,7 @@ def load_run(directory: Path | str, device: str | None = None) -> Run:
     """
     directory = Path(directory)
     description = _description(directory)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = parallel.device_named(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     denoiser = _build(description)
     tensors = files.read_tensors(directory / "model.safetensors")
     files.copy_into(denoiser, tensors, str(directory / "model.safetensors"))
@@ -155,7 +164,7 @@ def _is_best(trainer: MultilevelTrainer) -> bool:
     return current and bool(losses) and losses[-1] == min(losses)
 
 
-def _fresh(fields, grid: Grid, config: Config, validation, device):
+def _fresh(fields, grid: Grid, config: Config, validation, team: Team):
     # Checked before anything is estimated from them.
     checked_fields(fields, grid, "training")
     c = grid.basis.project(grid.basis.forward(np.asarray(fields, float)))
@@ -174,11 +183,11 @@ def _fresh(fields, grid: Grid, config: Config, validation, device):
         "config": config.as_dict(),
     }
     denoiser = _build(description)
-    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, device)
+    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
     return trainer, description
 
 
-def _resumed(directory: Path, fields, grid: Grid, config: Config, validation, device):
+def _resumed(directory: Path, fields, grid: Grid, config: Config, validation, team: Team):
     description = _description(directory)
     known = Config.from_dict(description["config"])
     if known != config:
@@ -196,7 +205,7 @@ def _resumed(directory: Path, fields, grid: Grid, config: Config, validation, de
             f"{fields.shape[1]}"
         )
     denoiser = _build(description)
-    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, device)
+    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
     trainer.load_state_dict(files.read_tensors(directory / "optimizer.safetensors"))
     trainer.load_records(directory / "metrics.jsonl")
     return trainer, description

@@ -26,6 +26,7 @@ from fdiff.nn.fields import (
 )
 from fdiff.nn.loss import denoising_loss
 from fdiff.nn.order import Plan
+from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser, mean_tensor
 from fdiff.nn.progress import Progress, Record, read_records
 from fdiff.nn.trial import compile_network, field_flops
@@ -55,10 +56,14 @@ class MultilevelTrainer:
         grid: of the fields.
         config: levels, steps, optimiser.
         validation: held-out fields of the same shape; optional.
+        device: where the network lives; that of ``team`` by default.
+        team: the processes that share each batch, see `fdiff.nn.parallel.team`; each needs the
+            same arguments.
 
     Raises:
         ValueError: no fields, fields that are not finite or of another shape, levels that do not
-            nest or are finer than the data, more modes than the coarsest level has.
+            nest or are finer than the data, more modes than the coarsest level has, a batch
+            smaller than the team.
     """
 
     def __init__(
@@ -69,9 +74,16 @@ class MultilevelTrainer:
         config: TrainingConfig | None = None,
         validation=None,
         device=None,
+        team: Team | None = None,
     ):
         self.config = config = TrainingConfig() if config is None else config
-        self.device = torch.device("cpu" if device is None else device)
+        self.team = team = Team() if team is None else team
+        self.device = team.device if device is None else torch.device(device)
+        if min(config.batch_size) < team.size:
+            raise ValueError(
+                f"batch_size {config.batch_size} leaves some of the {team.size} processes without "
+                "a field: use fewer processes, or larger batches"
+            )
         self.grids = level_grids(grid, config.levels)
         augment.check_symmetries(config.symmetries, grid)
         self.data = self._on_levels(checked_fields(fields, grid, "training"), grid)
@@ -123,9 +135,9 @@ class MultilevelTrainer:
             self.seconds = before + elapsed
             if self.step in self.plan.ends or self.step % self.config.save_every == 0:
                 self._record(level)
-                if save is not None:
+                if save is not None and self.team.leads:
                     save(self)
-            if progress is not None:
+            if progress is not None and self.team.leads:
                 done = self._work_done()
                 left = (self.plan.work[-1] - done) / max(done - first_work, 1.0) * elapsed
                 speed = (self.step - first_step) / max(elapsed, 1e-9)
@@ -144,12 +156,20 @@ class MultilevelTrainer:
         """What step ``step`` sees on a level, see `fields`."""
         return self.fields(level, self.samples_before(step), self.config.batch_size[level])
 
-    def fields(self, level: int, first: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def fields(
+        self, level: int, first: int, size: int, share: range | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """``(x0, noise, half_log_snr)`` of fields ``first ..``: centred coefficients, one lambda.
 
-        The same functions, noise and lambda on every level.
+        The same functions, noise and lambda on every level. ``share``: these of the ``size`` only.
         """
         config, grid = self.config, self.grids[level]
+        share = range(size) if share is None else share
+        # One lambda in each of `size` equal parts of their range, moved by one common shift.
+        shift = noise.uniforms(config.seed, noise.TRAINING, 1, first, kind=augment.LAMBDA)[0]
+        low, high = config.half_log_snr
+        values = low + (high - low) * (np.array(share) + shift) / size
+        first, size = first + share.start, len(share)
         fields = self.data[level]
         places = data_order(config.seed, len(fields), first, size)
         u = fields[torch.from_numpy(places)].to(self.device)
@@ -159,10 +179,6 @@ class MultilevelTrainer:
         z = noise_tensor(
             self.denoiser.noise, grid, size, u.shape[1], config.seed, first, self.device
         )
-        # Stratified: one lambda in each of `size` equal parts, moved by one common shift.
-        shift = noise.uniforms(config.seed, noise.TRAINING, 1, first, kind=augment.LAMBDA)[0]
-        low, high = config.half_log_snr
-        values = low + (high - low) * (np.arange(size) + shift) / size
         return x0, z, torch.from_numpy(values).to(self.device, u.dtype)
 
     def samples_before(self, step: int) -> int:
@@ -181,7 +197,13 @@ class MultilevelTrainer:
         denoiser = cast(Denoiser, self.average.module) if average else self.denoiser
         return {
             "x".join(map(str, grid.shape)): validation_ratio(
-                denoiser, fields, grid, self.config.half_log_snr, self.config.seed, self.device
+                denoiser,
+                fields,
+                grid,
+                self.config.half_log_snr,
+                self.config.seed,
+                self.device,
+                team=self.team,
             )
             for grid, fields in zip(self.grids, self.held_out)
         }
@@ -209,6 +231,7 @@ class MultilevelTrainer:
         self.step, self.seconds = int(tensors["step"]), float(tensors["seconds"])
         self._losses = tensors["recent_losses"].tolist()
         if self.step:
+            # A weight without a part in the loss has no moments.
             moments = {
                 i: {
                     "step": torch.tensor(float(self.step)),
@@ -216,6 +239,7 @@ class MultilevelTrainer:
                     "exp_avg_sq": tensors[f"exp_avg_sq.{name}"],
                 }
                 for i, (name, _) in enumerate(self.denoiser.named_parameters())
+                if f"exp_avg.{name}" in tensors
             }
             groups = self.optimiser.state_dict()["param_groups"]
             self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
@@ -232,29 +256,41 @@ class MultilevelTrainer:
             group["lr"] = self._rate()
         self.optimiser.zero_grad(set_to_none=True)
         loss = self._telescope() if self.config.schedule == "mlmc" else self._loss(level)
-        value = loss.item()
+        loss.backward()
+        value = self._gathered(loss)
         if not math.isfinite(value):
             raise TrainingDiverged(
                 f"the loss is {value} at step {self.step} on level {self.grids[level].shape}: "
                 f"lower the learning rate ({self._rate():.2g} here)",
                 self.grids[level].basis.inverse(self.batch(level, self.step)[0]).cpu().numpy(),
             )
-        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.config.clip)
         self.optimiser.step()
         self.average.update(self.denoiser, self.step)
         self.step += 1
         return value
 
+    def _gathered(self, loss: Tensor) -> float:
+        """The loss of the whole batch; the gradients become its gradients, in every process."""
+        if self.team.size == 1:
+            return loss.item()
+        gradients = [p.grad for p in self.denoiser.parameters() if p.grad is not None]
+        parts = [loss.detach().reshape(1), *(g.flatten() for g in gradients)]
+        sums = self.team.add(torch.cat(parts)).split([len(part) for part in parts])
+        for gradient, total in zip(gradients, sums[1:]):
+            gradient.copy_(total.view_as(gradient))
+        return sums[0].item()
+
     def _loss(self, level: int) -> Tensor:
         return self._loss_of(level, self.samples_before(self.step), self.config.batch_size[level])
 
     def _loss_of(self, level: int, first: int, size: int) -> Tensor:
-        x0, z, half_log_snr = self.fields(level, first, size)
+        """This process's part of the mean over the batch."""
+        x0, z, half_log_snr = self.fields(level, first, size, self.team.share(size))
         losses = denoising_loss(
             self.denoiser, x0, z, half_log_snr, self.grids[level], self.config.shell_weight
         )
-        return losses.mean()
+        return losses.sum() / size
 
     def _telescope(self) -> Tensor:
         """``sum_l (loss_l - loss_(l-1))``, each difference on fields of its own."""

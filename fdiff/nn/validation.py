@@ -9,6 +9,7 @@ from torch import Tensor
 from fdiff.grid import Grid
 from fdiff.nn.fields import noise_tensor
 from fdiff.nn.loss import squared_norm
+from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser, mean_tensor, scales
 
 # Validation draws its noise far from the samples that training ever counts to.
@@ -18,13 +19,24 @@ VALIDATION_SIZE = 256
 
 @torch.no_grad()
 def validation_ratio(
-    denoiser: Denoiser, fields: Tensor, grid: Grid, half_log_snr, seed: int, device, batch: int = 64
+    denoiser: Denoiser,
+    fields: Tensor,
+    grid: Grid,
+    half_log_snr,
+    seed: int,
+    device,
+    batch: int = 64,
+    team: Team | None = None,
 ) -> float:
-    """The denoiser's loss on ``fields`` over that of the linear model; see `validate`."""
+    """The denoiser's loss on ``fields`` over that of the linear model.
+
+    See `MultilevelTrainer.validate`. The processes of a team share the batches.
+    """
+    team = Team() if team is None else team
     low, high = half_log_snr
     values = low + (high - low) * (np.arange(batch) + 0.5) / batch
     sums = np.zeros(2)
-    for begin in range(0, len(fields), batch):
+    for begin in range(batch * team.rank, len(fields), batch * team.size):
         u = fields[begin : begin + batch].to(device)
         x0 = grid.basis.project(grid.basis.forward(u))
         x0 = x0 - mean_tensor(denoiser.mean, grid, x0.dtype, x0.device)
@@ -38,4 +50,5 @@ def validation_ratio(
             (denoiser.denoise_centred(lam, x, grid), denoiser.wiener(lam, x, grid))
         ):
             sums[i] += float((squared_norm(estimate - x0, grid) / unit).sum())
-    return float(sums[0] / sums[1])
+    ours, linear = team.add(torch.from_numpy(sums).to(device)).tolist()
+    return ours / linear
