@@ -7,6 +7,8 @@ two processes (16 trajectories, scaled). ``generate_vs_simulator``: one worker, 
 simulator alone. ``workers_last``, ``workers_all``: two workers over one where the last time is
 stored, or all.
 
+What bounds these times is measured beside them and told on standard error: see `bounds`.
+
 ``PDEBENCH_SIM`` names a folder with PDEBench's ``sim_diff_react.py``; without it only the last two
 rows are measured. Files are written to a folder of the system's temporary directory and removed.
 """
@@ -22,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import bounds
 from benchmarks.measure import row, seconds
 
 BARS = {
@@ -44,12 +47,10 @@ def rows():
         yield first
         yield versus_pdebench()
     else:
-        print(
-            "benchmarks: generation: set PDEBENCH_SIM to a folder with PDEBench's "
-            "sim_diff_react.py to compare with it",
-            file=sys.stderr,
-        )
+        say("set PDEBENCH_SIM to a folder with PDEBench's sim_diff_react.py to compare with it")
+    say(computing_bound())
     one = generated(1, TRAJECTORIES // 4)
+    say(disk_bound(one, TRAJECTORIES // 4))
     if simulator_seconds is not None:
         yield row(
             "generate_vs_simulator", one, simulator_seconds, "s", better="higher",
@@ -60,6 +61,48 @@ def rows():
         yield row(
             name, both, alone, "s", better="higher", bar=BARS[name], ratio=alone / both
         )  # fmt: skip
+
+
+def say(sentence: str) -> None:
+    print(f"benchmarks: generation: {sentence}", file=sys.stderr, flush=True)
+
+
+def computing_bound() -> str:
+    """One stage beside memory traffic and arithmetic, and a trajectory beside its stages."""
+    from fdiff import pde
+
+    system = pde.system("fitzhugh-nagumo")
+    grid = system.grid(CELLS)
+    initial = pde.PDEBenchInitial().draw(system, grid, 0, 0)
+    out = np.empty((len(TIMES), CELLS, CELLS, 2), "f4")
+    log: list[tuple] = []
+
+    def all_times() -> None:
+        log.append(pde.trajectory(system, initial, grid, TIMES, 1e-5, out))
+
+    def last_time() -> None:
+        pde.trajectory(system, initial, grid, TIMES[-1:], 1e-5, out[-1:])
+
+    one = bounds.stage(system, grid)
+    every, last = seconds(all_times, last_time, runs=5)
+    stages = log[-1][2]
+    least = stages * one.whole
+    return (
+        f"{one.sentence()}; a trajectory has {stages} stages, {least * 1e3:.1f} ms, and takes "
+        f"{every * 1e3:.1f} ms ({least / every:.0%} are plain stages), {last * 1e3:.1f} ms where "
+        "only the last time is stored; the rest is sums of closing stages, error norms and outputs"
+    )
+
+
+def disk_bound(ours: float, count: int) -> str:
+    """Seconds a trajectory of one worker beside a plain write of the same bytes."""
+    size = 4 * 2 * len(TIMES) * CELLS**2
+    plain = bounds.disk(size, count)
+    return (
+        f"a plain sequential write of {count} x {size / 1e6:.1f} MB with a flush takes "
+        f"{plain * 1e3:.1f} ms a trajectory ({size / plain / 1e6:.0f} MB/s); one worker computes, "
+        f"writes and flushes in {ours * 1e3:.1f} ms, {ours / plain:.2f} times the disk's own time"
+    )
 
 
 def simulator():
@@ -88,10 +131,9 @@ def trajectory() -> tuple[dict, float]:
     exact = pde.solve(system, law.draw(system, grid, 0, 0), grid, TIMES, 1e-10)
     errors = relative(np.moveaxis(out, -1, 1), exact.fields)
     rk45 = relative(np.moveaxis(peer.generate_sample(), -1, 1), exact.fields)
-    print(
-        f"benchmarks: fhn_vs_pdebench: relative L2 error over {len(TIMES)} times at most "
-        f"{errors.max():.2g} (allowed {ALLOWED_ERROR:g}), PDEBench's {rk45.max():.2g}",
-        file=sys.stderr,
+    say(
+        f"fhn_vs_pdebench: relative L2 error over {len(TIMES)} times at most {errors.max():.2g} "
+        f"(allowed {ALLOWED_ERROR:g}), PDEBench's {rk45.max():.2g}"
     )
     if not errors.max() <= ALLOWED_ERROR:
         raise RuntimeError(f"the timed run has an error of {errors.max():.2g}")

@@ -25,7 +25,10 @@ def register(app: typer.Typer) -> None:
         settings: Annotated[
             list[str] | None, typer.Option("--set", help="A parameter: --set Du=2e-3.")
         ] = None,
-        initial: Annotated[str | None, typer.Option(help="Initial law: grf | pdebench.")] = None,
+        initial: Annotated[
+            str | None,
+            typer.Option(help="Law: grf | pdebench | file:PATH | images:FOLDER | ..."),
+        ] = None,
         tolerance: Annotated[float | None, typer.Option(help="Relative error in time.")] = None,
         workers: Annotated[int | None, typer.Option(help="Threads. [all cores]")] = None,
         shards: Annotated[str | None, typer.Option(help="i/n: one part, for job arrays.")] = None,
@@ -177,6 +180,7 @@ def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
     """What `generate` would do: size on disk, and time from one trajectory; writes nothing."""
     from fdiff.dataset import factory, tree
 
+    factory.check_available(recipe)
     files = tree.parts(recipe, out) if tree.wanted(recipe, out) else {}
     workers = default_workers() if workers is None else workers
     layout, data = factory.layout_of(recipe), factory.buffer(recipe)
@@ -187,15 +191,17 @@ def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
     size = layout.sample_bytes * recipe.samples
     seconds = each * recipe.samples / workers
     r = recipe
+    what = f"trajectories of {r.system}"
+    if r.system == "none":
+        what = f"fields of the law {r.initial['name']}"
     say(
-        f"{out}: {r.samples} trajectories of {r.system} on {'×'.join(map(str, r.resolution))}, "
-        f"{len(r.stored_times)} times from {r.stored_times[0]:g} to {r.stored_times[-1]:g}, "
-        f"format {r.format}"
+        f"{out}: {r.samples} {what} on {'×'.join(map(str, r.resolution))}, "
+        f"{_times(r.stored_times)}, format {r.format}"
     )
     for path, part in files.items():
         say(f"{path}: samples {part.first} to {part.first + part.samples - 1}")
     say(
-        f"about {_size(size)} on disk; {each * 1e3:.1f} ms a trajectory, so {seconds:.1f} s on "
+        f"about {_size(size)} on disk; {each * 1e3:.1f} ms a sample, so {seconds:.1f} s on "
         f"{workers} workers, without the disk"
     )
     return {
@@ -206,6 +212,12 @@ def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
         "seconds_each": each,
         "failed": record.get("failed"),
     }
+
+
+def _times(times) -> str:
+    if len(times) == 1:
+        return f"at the time {times[0]:g}"
+    return f"{len(times)} times from {times[0]:g} to {times[-1]:g}"
 
 
 def parse_settings(settings: list[str]) -> dict[str, float]:

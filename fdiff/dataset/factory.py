@@ -65,6 +65,7 @@ def generate(
         check_same(existing, recipe, out)
         if existing.samples >= recipe.samples:
             return _confirm(out, existing, progress)
+    check_available(recipe)
     out.parent.mkdir(parents=True, exist_ok=True)
     job = _Job(recipe, out, digits)
     try:
@@ -113,6 +114,16 @@ def check_same(existing: Recipe, recipe: Recipe, out: Path) -> None:
         raise ValueError(
             f"{out} holds another dataset: {'; '.join(differences)}. Choose another --out, or "
             "--force to replace it"
+        )
+
+
+def check_available(recipe: Recipe) -> None:
+    """Raises ValueError where the law has fewer samples than the recipe asks for."""
+    count = recipe.law.count
+    if count is not None and recipe.first + recipe.samples > count:
+        raise ValueError(
+            f"recipe key samples: {recipe.initial['path']} holds samples 0 to {count - 1}, the "
+            f"recipe asks for {recipe.first} to {recipe.first + recipe.samples - 1}"
         )
 
 

@@ -47,15 +47,25 @@ def read_idx(path: Path | str) -> np.ndarray:
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
-def read_images(path: Path | str) -> np.ndarray:
-    """Images ``(samples, rows, columns)`` in [0, 1], float32, the first row at the bottom.
+def read_pixels(path: Path | str) -> np.ndarray:
+    """Bytes ``(samples, rows, columns)``, the first row at the bottom.
 
     An image's rows run downward; fdiff's first axis runs upward, so rows are reversed.
     """
     pixels = read_idx(path)
     if pixels.ndim != 3 or pixels.size == 0:
         raise ValueError(f"{path}: expected images (samples, rows, columns), got {pixels.shape}")
-    return pixels[:, ::-1].astype(np.float32) / 255.0
+    return pixels[:, ::-1]
+
+
+def read_images(path: Path | str) -> np.ndarray:
+    """Images ``(samples, rows, columns)`` in [0, 1], float32, the first row at the bottom."""
+    return shades(read_pixels(path))
+
+
+def shades(pixels: np.ndarray) -> np.ndarray:
+    """Bytes as numbers in [0, 1], float32."""
+    return pixels.astype(np.float32) / 255.0
 
 
 def find_images(folder: Path | str) -> list[Path]:
@@ -65,6 +75,8 @@ def find_images(folder: Path | str) -> list[Path]:
         ValueError: no such file in the folder.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder: name the one that holds MNIST's images")
     found = {path.name.removesuffix(".gz"): path for path in sorted(folder.glob("*images*idx3*"))}
     if not found:
         raise ValueError(

@@ -78,11 +78,22 @@ class Recipe:
                 )
             object.__setattr__(self, key, value * (dim if len(value) == 1 else 1))
         if not self.times:
-            object.__setattr__(self, "times", f"0:{base.end:g}:{base.end / 100:g}")
+            times = f"0:{base.end:g}:{base.end / 100:g}" if base.end else "0"
+            object.__setattr__(self, "times", times)
         object.__setattr__(self, "name", self.name or self.system)
         self.stored_times  # noqa: B018  # raises here, where the key is known
         self.law  # noqa: B018
         self.grid  # noqa: B018
+        if self.system == pde.NONE and self.stored_times.tolist() != [0.0]:
+            raise ValueError(
+                f"recipe key times: without an equation there is the time 0 only, "
+                f"got {self.times!r}"
+            )
+        if self.law.fields and self.system != pde.NONE and self.law.fields != base.fields:
+            raise ValueError(
+                f"recipe key initial: the law {self.initial['name']} gives "
+                f"{', '.join(self.law.fields)}, {self.system} has {', '.join(base.fields)}"
+            )
         system = self.system_of(self.first)
         if system.rotation and self.method == "stabilised" and not self.forcing:
             raise ValueError(f'recipe key method: {self.system} needs method = "etdrk4"')
@@ -111,7 +122,7 @@ class Recipe:
 
     @property
     def field_names(self) -> tuple[str, ...]:
-        return pde.system(self.system).fields
+        return self.law.fields or pde.system(self.system).fields
 
     def parameters_of(self, sample: int) -> dict[str, float]:
         """The parameters of one sample; drawn ones are keyed by (seed, sample, place)."""
@@ -150,6 +161,9 @@ class Recipe:
 
     def identity(self, sample: int) -> str:
         """Equal for two samples that are the same solution: law, seed and index."""
+        known = self.law.identity(sample)
+        if known is not None:
+            return known
         if self.law.seeds_add:
             return f"{self.function_digest}:{self.seed + sample}"
         return f"{self.function_digest}:{self.seed}:{sample}"
@@ -199,7 +213,9 @@ def from_dict(content: Mapping[str, Any]) -> Recipe:
     if unknown:
         raise ValueError(f"recipe key {unknown[0]} is unknown; known: {', '.join(sorted(known))}")
     if "system" not in content:
-        raise ValueError(f"recipe key system is missing; one of {', '.join(pde.names())}")
+        raise ValueError(
+            f"recipe key system is missing; one of {', '.join(pde.names())}, or {pde.NONE}"
+        )
     return Recipe(**content)
 
 
@@ -303,7 +319,10 @@ def _times(key: str, value: Any) -> str | tuple[float, ...]:
 
 
 def _initial(key: str, value: Any) -> dict[str, Any]:
-    value = {"name": value} if isinstance(value, str) else dict(value)
+    if isinstance(value, str):
+        name, _, path = value.partition(":")
+        value = {"name": name, "path": path} if path else {"name": value}
+    value = dict(value)
     if not isinstance(value.get("name"), str):
         raise ValueError(f"recipe key {key}: expected a name, or a table with a name")
     return value

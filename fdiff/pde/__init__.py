@@ -5,22 +5,28 @@ from fdiff.pde.initial import (
     FileInitial,
     GaussianInitial,
     GRFInitial,
+    ImagesInitial,
     Initial,
     PDEBenchInitial,
     SpotsInitial,
     covariance_from,
     initial,
 )
+from fdiff.pde.mixture import LinearMean, MixtureInitial
 from fdiff.pde.solve import METHODS, Solution, checked_times, solve, trajectory
-from fdiff.pde.system import DivergenceError, System, names, system
+from fdiff.pde.system import NONE, DivergenceError, System, names, system
 
 __all__ = [
     "METHODS",
+    "NONE",
     "DivergenceError",
     "FileInitial",
     "GRFInitial",
     "GaussianInitial",
+    "ImagesInitial",
     "Initial",
+    "LinearMean",
+    "MixtureInitial",
     "PDEBenchInitial",
     "Solution",
     "SpotsInitial",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -26,6 +27,16 @@ class Initial(ABC):
     name: str
     resolution_free = True  # the same function on every grid
     seeds_add = False  # sample i of seed S is sample 0 of seed S + i
+    fields: tuple[str, ...] = ()  # where the law has names of its own
+
+    @property
+    def count(self) -> int | None:
+        """How many samples there are; None where there is no end."""
+        return None
+
+    def identity(self, sample: int) -> str | None:
+        """What names a sample wherever it comes from; None where the recipe does."""
+        return None
 
     @abstractmethod
     def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
@@ -164,6 +175,43 @@ class FileInitial(Initial):
             return levels.resample_field(state.astype(np.float64), file.grid, grid)
 
 
+@final
+@dataclass(frozen=True)
+class ImagesInitial(Initial):
+    """The images of an MNIST folder (IDX files), on the unit square; sample i is image i.
+
+    Resized to 64² as in `fdiff.dataset.ImageFolder`; on another grid restricted or prolonged.
+    """
+
+    path: str
+    name = "images"
+    fields = ("image",)
+
+    @cached_property
+    def _folder(self):
+        from fdiff.dataset.images import ImageFolder
+
+        try:
+            return ImageFolder(self.path)
+        except ValueError as error:
+            raise ValueError(f"{error}; --initial images:FOLDER names another") from None
+
+    @property
+    def count(self) -> int:
+        return len(self._folder)
+
+    def identity(self, sample: int) -> str:
+        return self._folder.identity(sample)
+
+    def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
+        from fdiff import levels
+
+        if grid.dim != 2:
+            raise ValueError(f"images have two axes, the grid has {grid.dim}")
+        pixels = self._folder.image(sample).astype(np.float64)
+        return levels.resample_field(pixels, grid.with_shape(pixels.shape[1:]), grid)
+
+
 def covariance_from(table: Mapping[str, Any]) -> CovarianceOperator:
     """A covariance operator from a family's name and its parameters."""
     from fdiff import covariance
@@ -181,14 +229,19 @@ def covariance_from(table: Mapping[str, Any]) -> CovarianceOperator:
     return families[family](**arguments)
 
 
-_LAWS = {
-    law.name: law
-    for law in (GRFInitial, PDEBenchInitial, GaussianInitial, SpotsInitial, FileInitial)
-}
+def _laws() -> dict[str, type[Initial]]:
+    from fdiff.pde.mixture import MixtureInitial
+
+    laws = (
+        GRFInitial, PDEBenchInitial, GaussianInitial, SpotsInitial, MixtureInitial, FileInitial,
+        ImagesInitial,
+    )  # fmt: skip
+    return {law.name: law for law in laws}
 
 
 def initial(name: str, **arguments) -> Initial:
     """The law of that name, with parameters other than its defaults."""
-    if name not in _LAWS:
-        raise ValueError(f"no initial law is named {name!r}; there are {', '.join(_LAWS)}")
-    return _LAWS[name](**arguments)
+    laws = _laws()
+    if name not in laws:
+        raise ValueError(f"no initial law is named {name!r}; there are {', '.join(laws)}")
+    return laws[name](**arguments)

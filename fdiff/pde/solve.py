@@ -85,6 +85,9 @@ def trajectory(
     """
     if not 0 < tolerance < 1:
         raise ValueError(f"the tolerance is a relative error in (0, 1), got {tolerance!r}")
+    if times[-1] == 0:
+        out[0] = np.moveaxis(initial, 0, -1)
+        return 0, 0, 0, 0.0
     if method == "stabilised":
         return _finite_volumes(system, initial, grid, times, tolerance, out)
     if method == "etdrk4":

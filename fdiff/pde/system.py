@@ -28,8 +28,8 @@ class System:
 
     ``rates(y, p, out)`` writes f for one row of cells: ``y`` and ``out`` are (fields, cells)
     float64 arrays, ``p`` the parameters' values in their order. It is plain Python with loops over
-    cells; Numba compiles it. ``diffusion`` names the parameter that is D_c, by field;
-    ``rotation[u, v]`` one that couples two of them: u_t = .. - b Laplacian v, v_t = .. + b
+    cells; Numba compiles it. ``diffusion`` names the parameter that is D_c, by field, where it is
+    not 0; ``rotation[u, v]`` one that couples two of them: u_t = .. - b Laplacian v, v_t = .. + b
     Laplacian u.
     """
 
@@ -50,9 +50,9 @@ class System:
     spot: tuple[float, ...] = ()  # state in a spot; 1
 
     def __post_init__(self) -> None:
-        if set(self.diffusion) != set(self.fields):
+        if set(self.diffusion) - set(self.fields):
             raise ValueError(
-                f"{self.name}: diffusion names a parameter for each of the fields {self.fields}, "
+                f"{self.name}: diffusion names a parameter by field, of {self.fields}; "
                 f"got {dict(self.diffusion)}"
             )
         missing = set(self.diffusion.values()) - set(self.parameters)
@@ -93,7 +93,8 @@ class System:
     @property
     def diffusivities(self) -> np.ndarray:
         """D_c by field, in units of length^2 / time."""
-        return np.array([self.parameters[self.diffusion[c]] for c in self.fields])
+        named = [self.diffusion.get(c) for c in self.fields]
+        return np.array([0.0 if name is None else self.parameters[name] for name in named])
 
     @property
     def diffusion_matrix(self) -> np.ndarray:
@@ -126,6 +127,7 @@ def pointer(rates: Callable):
     return compile_rates(rates)
 
 
+NONE = "none"
 _FILES = {
     "allen-cahn": "allen_cahn",
     "brusselator": "brusselator",
@@ -139,12 +141,14 @@ _FILES = {
 
 
 def names() -> tuple[str, ...]:
-    """The systems that come with the package."""
+    """The systems that come with the package; `NONE` is none."""
     return tuple(_FILES)
 
 
 def system(name: str) -> System:
-    """The system of that name with its default parameters."""
+    """The system of that name with its default parameters; ``"none"``: no equation."""
+    if name == NONE:
+        return importlib.import_module("fdiff.pde.still").SYSTEM
     if name not in _FILES:
-        raise ValueError(f"no system is named {name!r}; there are {', '.join(_FILES)}")
+        raise ValueError(f"no system is named {name!r}; there are {', '.join(_FILES)}, {NONE}")
     return importlib.import_module(f"fdiff.pde.{_FILES[name]}").SYSTEM
