@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache, partial
 from typing import final
 
 import torch
@@ -10,15 +11,18 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fdiff.grid import Grid
-from fdiff.nn.activation import ModulatedResidual
 from fdiff.nn.spectral import (
     FullMixing,
     RadialMixing,
     SpectralMixing,
+    batch_major,
     check_modes,
     from_modes,
+    mix,
+    mode_major,
     to_modes,
 )
+from fdiff.nn.stack import Projection, SpectralStack, piece_size
 
 MIXINGS = {"radial": RadialMixing, "full": FullMixing}
 
@@ -54,32 +58,22 @@ class SpectralBlock(nn.Module):
         self, box: Grid, channels: int, mixing: SpectralMixing, embedding: int, oversampling=1
     ):
         super().__init__()
-        self.box, self.mixing, self.oversampling = box, mixing, oversampling
+        self.mixing, self.oversampling = mixing, oversampling
         self.n_modes = mixing.n_modes
-        self.recompute = False
         self.pointwise = nn.Linear(channels, channels)
         self.modulation = nn.Linear(embedding, 2 * channels)
 
-    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
-        grid = self.box.with_shape(tuple(x.shape[1:-1]))
-        c = self.mixing(to_modes(x, grid, self.n_modes))
-        lead = (x.shape[0],) + (1,) * grid.dim
+    def scale_and_shift(self, embedded: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        """Of ``K x + P x``, ``(batch, 1, .., channels)`` each: the bias of W is in the shift."""
+        lead = (len(embedded),) + (1,) * dim
         scale, shift = self.modulation(embedded).reshape(*lead, -1).chunk(2, -1)
-        if self.recompute and torch.is_grad_enabled():
-            # The modes are small beside the nodes that they become.
-            return checkpoint(self._at_nodes, x, c, 1 + scale, shift, use_reentrant=False)
-        return self._at_nodes(x, c, 1 + scale, shift)
+        return 1 + scale, torch.addcmul(shift + self.pointwise.bias, self.pointwise.bias, scale)
 
-    def _at_nodes(self, x: Tensor, c: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        grid = self.box.with_shape(tuple(x.shape[1:-1]))
-        h = from_modes(c, grid, self.n_modes)
-        # The product adds to h in place of a pass of its own; its bias moves into the shift.
-        width = h.shape[-1]
-        w = self.pointwise.weight.t()
-        h = torch.addmm(h.reshape(-1, width), x.reshape(-1, width), w).view_as(h)
-        shift = shift + self.pointwise.bias * scale
-        if self.oversampling == 1:
-            return ModulatedResidual.apply(x, h, scale, shift)
+    def forward(self, x: Tensor, embedded: Tensor, grid: Grid, weight: Tensor) -> Tensor:
+        """The formula, for any mixing ``weight``; `SpectralStack` is the same with less memory."""
+        c = batch_major(mix(mode_major(to_modes(x, grid, self.n_modes)), weight), self.mixing.modes)
+        h = from_modes(c, grid, self.n_modes) + nn.functional.linear(x, self.pointwise.weight)
+        scale, shift = self.scale_and_shift(embedded, grid.dim)
         return x + self._activate(torch.addcmul(shift, h, scale), grid)
 
     def _activate(self, h: Tensor, grid: Grid) -> Tensor:
@@ -88,6 +82,27 @@ class SpectralBlock(nn.Module):
         fine = grid.refine(self.oversampling)
         h = nn.functional.silu(from_modes(to_modes(h, grid, grid.shape), fine, grid.shape))
         return from_modes(to_modes(h, fine, grid.shape), grid, grid.shape)
+
+
+def run_blocks(blocks, h: Tensor, embedded: Tensor, grid: Grid, weights: dict) -> Tensor:
+    """``h``, ``(batch, *grid.shape, channels)``, through blocks of equal modes.
+
+    ``weights``: of each block's mixing.
+    """
+    if blocks[0].oversampling > 1 or _traced(h.device):
+        for block in blocks:
+            h = block(h, embedded, grid, weights[block.mixing])
+        return h
+    tensors = []
+    for block in blocks:
+        tensors += [weights[block.mixing], block.pointwise.weight]
+        tensors += block.scale_and_shift(embedded, grid.dim)
+    return SpectralStack.apply(grid, blocks[0].n_modes, h, *tensors)
+
+
+def _traced(device: torch.device) -> bool:
+    """Whether a compiler or automatic precision wants to see single operations."""
+    return torch.compiler.is_compiling() or torch.is_autocast_enabled(device.type)
 
 
 class OperatorNetwork(nn.Module):
@@ -131,38 +146,52 @@ class OperatorNetwork(nn.Module):
         nn.init.zeros_(last.bias)
 
     def save_memory(self) -> OperatorNetwork:
-        """Keep less for the backward pass and recompute it there: about a quarter less
-        memory, some more time. Returns the network."""
-        for module in self.modules():
-            if hasattr(module, "recompute"):
-                module.recompute = True
+        """Keep for the backward pass only the input and compute all else again there, a few
+        samples at a time: memory for one piece of the batch, a third more time. Returns the
+        network."""
+        self.recompute = True
         return self
 
-    def transform(self, h: Tensor, embedded: Tensor, grid: Grid) -> Tensor:
-        """``(batch, *grid.shape, hidden_channels)`` to the same shape."""
+    def transform(self, h: Tensor, embedded: Tensor, grid: Grid, weights: dict) -> Tensor:
+        """``(batch, *grid.shape, hidden_channels)`` to the same shape; see `run_blocks`."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         grid = self._grid_of(x)
+        embedded = self._embed(t.to(x.dtype), condition)
+        # Once, not once a piece.
+        mixings = [m for m in self.modules() if isinstance(m, SpectralMixing)]
+        weights = {mixing: mixing.weight() for mixing in mixings}
+        size = piece_size(grid, self.lift.out_features, x.device)
+        if _traced(x.device):
+            size = len(x)
+        run = partial(self._piece, grid=grid, weights=weights)
+        if self.recompute and torch.is_grad_enabled():
+            run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
+        pieces = [run(*piece) for piece in zip(x.split(size), embedded.split(size))]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def _piece(self, x: Tensor, embedded: Tensor, grid: Grid, weights: dict) -> Tensor:
         h = x.movedim(1, -1)
         if self.coordinates:
             features = coordinate_features(grid, x.dtype, x.device)
             h = torch.cat([h, features.expand(len(x), *features.shape)], -1)
-        embedded = self.embedding(t.to(x.dtype))
-        if self.condition is not None:
-            if condition is None or condition.shape != (len(x), self.condition_channels):
-                got = None if condition is None else tuple(condition.shape)
-                raise ValueError(
-                    f"condition must have shape {(len(x), self.condition_channels)}, got {got}"
-                )
-            embedded = embedded + self.condition(condition)
-        h = self.transform(self.lift(h), embedded, grid)
-        if self.recompute and torch.is_grad_enabled():
-            # The widest layers: a few samples at a time.
-            parts = h.split(max(1, len(h) // 8))
-            pieces = [checkpoint(self.project, part, use_reentrant=False) for part in parts]
-            return torch.cat(pieces).movedim(-1, 1)
-        return self.project(h).movedim(-1, 1)
+        h = self.transform(self.lift(h), embedded, grid, weights)
+        if _traced(x.device):
+            return self.project(h).movedim(-1, 1)
+        first, _, last = self.project
+        return Projection.apply(h, first.weight, first.bias, last.weight, last.bias).movedim(-1, 1)
+
+    def _embed(self, t: Tensor, condition: Tensor | None) -> Tensor:
+        embedded = self.embedding(t)
+        if self.condition is None:
+            return embedded
+        if condition is None or condition.shape != (len(t), self.condition_channels):
+            got = None if condition is None else tuple(condition.shape)
+            raise ValueError(
+                f"condition must have shape {(len(t), self.condition_channels)}, got {got}"
+            )
+        return embedded + self.condition(condition)
 
     def _grid_of(self, x: Tensor) -> Grid:
         if x.ndim != 2 + self.box.dim or x.shape[1] != self.in_channels:
@@ -224,10 +253,8 @@ class FNO(OperatorNetwork):
                 for _ in range(n_layers)
             )  # fmt: skip
 
-    def transform(self, h: Tensor, embedded: Tensor, grid: Grid) -> Tensor:
-        for block in self.blocks:
-            h = block(h, embedded)
-        return h
+    def transform(self, h: Tensor, embedded: Tensor, grid: Grid, weights: dict) -> Tensor:
+        return run_blocks(self.blocks, h, embedded, grid, weights)
 
 
 def _axis_features(box: Grid) -> list[tuple[int, str]]:
@@ -239,6 +266,7 @@ def _axis_features(box: Grid) -> list[tuple[int, str]]:
     ]
 
 
+@lru_cache(maxsize=64)
 def coordinate_features(grid: Grid, dtype, device) -> Tensor:
     """Smooth functions that tell the nodes apart and respect the boundary: ``(*shape, features)``.
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fdiff import backends
 from fdiff.grid import Grid
+from fdiff.nn.precision import full_precision
 
 # Measured on a CPU core at 64² to 256² nodes. On real axes, which an FFT must reorder, products win
 # up to this many modes; on a periodic axis while the modes are fewer than this share of the nodes.
@@ -30,6 +31,7 @@ def retained_modes(grid: Grid, axis: int, n_modes: int) -> np.ndarray:
     return np.flatnonzero(inside)
 
 
+@lru_cache(maxsize=256)
 def mode_count(box: Grid, n_modes: tuple[int, ...]) -> tuple[int, ...]:
     """Stored modes per axis (half of a periodic axis where the field is real)."""
     small = box.with_shape(n_modes)
@@ -53,6 +55,7 @@ def uses_matrices(grid: Grid, n_modes: tuple[int, ...]) -> bool:
     )
 
 
+@full_precision
 def to_modes(u: Tensor, grid: Grid, n_modes: tuple[int, ...], matrices: bool | None = None):
     """Coefficients ``(batch, *modes, channels)`` of ``u``: ``(batch, *grid.shape, channels)``.
 
@@ -68,10 +71,22 @@ def to_modes(u: Tensor, grid: Grid, n_modes: tuple[int, ...], matrices: bool | N
     return c.movedim(1, -1)
 
 
+@full_precision
 def from_modes(c: Tensor, grid: Grid, n_modes: tuple[int, ...], matrices: bool | None = None):
     """Nodes ``(batch, *grid.shape, channels)`` of coefficients as `to_modes` gives them."""
     if uses_matrices(grid, n_modes) if matrices is None else matrices:
         return _from_modes_by_matrices(c, grid, n_modes)
+    return _from_modes_by_ffts(c, grid, n_modes)
+
+
+def add_from_modes(u: Tensor, c: Tensor, grid: Grid, n_modes: tuple[int, ...]) -> Tensor:
+    """`from_modes` of ``c`` added to the contiguous ``u`` in place; outside autograd."""
+    if uses_matrices(grid, n_modes):
+        return _from_modes_by_matrices(c, grid, n_modes, add_to=u)
+    return u.add_(_from_modes_by_ffts(c, grid, n_modes))
+
+
+def _from_modes_by_ffts(c: Tensor, grid: Grid, n_modes: tuple[int, ...]) -> Tensor:
     c = c.movedim(-1, 1) * math.sqrt(grid.volume)
     for axis, kept in enumerate(_positions(grid, n_modes, c.device)):
         shape = list(c.shape)
@@ -88,10 +103,10 @@ def _positions(grid: Grid, n_modes: tuple[int, ...], device) -> tuple[Tensor, ..
 
 
 @lru_cache(maxsize=256)
-def axis_matrix(grid: Grid, axis: int, n_modes: int, dtype, device, derivative: bool = False):
+def axis_matrix(grid: Grid, axis: int, n_modes: int, dtype, device) -> Tensor:
     """``e_k(x_j)`` of one axis, shape ``(nodes, modes)``, mean square one; complex if periodic.
 
-    ``derivative`` gives ``e_k'(x_j)``, in units of 1/length. ``dtype`` is the real precision.
+    ``dtype`` is the real precision.
     """
     kind = grid.boundary[axis]
     k = grid.basis.wavenumbers(axis)[retained_modes(grid, axis, n_modes)]
@@ -99,63 +114,82 @@ def axis_matrix(grid: Grid, axis: int, n_modes: int, dtype, device, derivative: 
     rate = turn * math.pi * k / grid.lengths[axis]
     angle = np.outer(grid.points(axis) - grid.origin[axis], rate)
     if kind == "periodic":
-        values = np.exp(1j * angle) * (1j * rate if derivative else 1.0)
         complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
-        return torch.from_numpy(values).to(device, complex_dtype)
+        return torch.from_numpy(np.exp(1j * angle)).to(device, complex_dtype)
     norm = np.where(k == 0, 1.0, math.sqrt(2.0))
-    even, odd = np.cos(angle), np.sin(angle)
-    if kind == "neumann":
-        values = -rate * odd if derivative else even
-    else:
-        values = rate * even if derivative else odd
+    values = np.cos(angle) if kind == "neumann" else np.sin(angle)
     return torch.from_numpy(norm * values).to(device, dtype)
 
 
-def _along(matrix: Tensor, u: Tensor, axis: int) -> Tensor:
-    """``matrix`` (out, in) applied to axis ``axis`` of ``u`` as one batched product."""
+@lru_cache(maxsize=256)
+def _products(grid: Grid, n_modes: tuple[int, ...], dtype, device):
+    """``(axis, forward matrix, inverse matrix)`` in the order of the forward products: the halved
+    axis first, while the field is real; its matrices are real and act on ``(Re, Im)`` stacked."""
+    halved = grid.basis.halved_axis
+    rest = [axis for axis in range(grid.dim) if axis != halved]
+    products = []
+    for axis in rest if halved is None else [halved, *rest]:
+        inverse = axis_matrix(grid, axis, n_modes[axis], dtype, device)
+        forward = inverse.mH / grid.shape[axis]
+        if axis == halved:
+            forward = torch.cat([forward.real, forward.imag])
+            # The modes k > 0 stand for +k and -k: u = Re sum omega c e.
+            omega = torch.full((inverse.shape[1],), 2.0, dtype=dtype, device=device)
+            omega[0] = 1.0
+            inverse = torch.cat([omega * inverse.real, -omega * inverse.imag], 1)
+        products.append((axis, forward.contiguous(), inverse.contiguous()))
+    return products
+
+
+def _along(matrix: Tensor, u: Tensor, axis: int, add_to: Tensor | None = None) -> Tensor:
+    """``matrix`` (out, in) applied to axis ``axis`` of ``u`` as one batched product; ``add_to``,
+    contiguous, takes the sum in place."""
     lead, rest = u.shape[:axis], u.shape[axis + 1 :]
     if u.is_complex() and not matrix.is_complex():
         real = torch.view_as_real(u)
         return torch.view_as_complex(_along(matrix, real, axis).contiguous())
     flat = u.reshape(math.prod(lead), u.shape[axis], math.prod(rest))
-    return torch.matmul(matrix, flat).reshape(*lead, matrix.shape[0], *rest)
-
-
-def _order(grid: Grid) -> list[int]:
-    """Axes in the order of the forward products: the halved one first, while the field is real."""
-    halved = grid.basis.halved_axis
-    rest = [axis for axis in range(grid.dim) if axis != halved]
-    return rest if halved is None else [halved, *rest]
+    # Expanded by hand: torch.matmul would fold the batch into one product and copy ``u`` for it.
+    matrices = matrix.expand(len(flat), *matrix.shape)
+    if add_to is not None:
+        target = add_to.view(len(flat), matrix.shape[0], -1)
+        torch.baddbmm(target, matrices, flat, out=target)
+        return add_to
+    return torch.bmm(matrices, flat).reshape(*lead, matrix.shape[0], *rest)
 
 
 def _to_modes_by_matrices(u: Tensor, grid: Grid, n_modes: tuple[int, ...]) -> Tensor:
-    dtype = backends.of(u).real_dtype(u)
-    for axis in _order(grid):
-        values = axis_matrix(grid, axis, n_modes[axis], dtype, u.device)
-        matrix = values.conj().mT / grid.shape[axis]
+    for axis, forward, _ in _products(grid, n_modes, backends.of(u).real_dtype(u), u.device):
+        u = _along(forward, u, axis + 1)
         if axis == grid.basis.halved_axis:
-            both = _along(torch.cat([matrix.real, matrix.imag]), u, axis + 1)
-            u = torch.complex(*both.chunk(2, axis + 1))
-        else:
-            u = _along(matrix, u, axis + 1)
+            u = torch.complex(*u.chunk(2, axis + 1))
     return u
 
 
 def _from_modes_by_matrices(
-    c: Tensor, grid: Grid, n_modes: tuple[int, ...], derivative: int | None = None
+    c: Tensor, grid: Grid, n_modes: tuple[int, ...], add_to: Tensor | None = None
 ) -> Tensor:
-    dtype = backends.of(c).real_dtype(c)
-    for axis in reversed(_order(grid)):
-        matrix = axis_matrix(grid, axis, n_modes[axis], dtype, c.device, axis == derivative)
+    products = _products(grid, n_modes, backends.of(c).real_dtype(c), c.device)
+    for axis, _, inverse in reversed(products):
         if axis == grid.basis.halved_axis:
-            # The modes k > 0 stand for +k and -k: u = Re sum omega c e.
-            omega = torch.full((matrix.shape[1],), 2.0, dtype=dtype, device=c.device)
-            omega[0] = 1.0
-            pair = torch.cat([omega * matrix.real, -omega * matrix.imag], 1)
-            c = _along(pair, torch.cat([c.real, c.imag], axis + 1), axis + 1)
-        else:
-            c = _along(matrix, c, axis + 1)
+            c = torch.cat([c.real, c.imag], axis + 1)
+        last = axis == products[0][0]
+        c = _along(inverse, c, axis + 1, add_to if last else None)
     return c
+
+
+@lru_cache(maxsize=256)
+def adjoint_weights(grid: Grid, n_modes: tuple[int, ...], dtype, device) -> Tensor:
+    """``N omega_k``, shape ``(count, 1, 1)``: the adjoint of `from_modes` is `to_modes` times it.
+
+    N nodes; ``omega_k = 2`` where a stored mode stands for ``+k`` and ``-k``. So the adjoint of
+    `from_modes` after a mixing ``W`` after `to_modes` is the same with ``W^H``.
+    """
+    count = mode_count(grid, n_modes)
+    omega = torch.ones(count, dtype=dtype, device=device)
+    if grid.basis.halved_axis is not None:
+        omega.movedim(grid.basis.halved_axis, 0)[1:] = 2.0
+    return (omega * grid.size).reshape(-1, 1, 1)
 
 
 def frequencies(box: Grid, n_modes: tuple[int, ...]) -> np.ndarray:
@@ -188,15 +222,37 @@ class SpectralMixing(nn.Module):
         raise NotImplementedError
 
     def forward(self, c: Tensor) -> Tensor:
-        batch, count = c.shape[0], math.prod(self.modes)
-        weight = self.weight()
-        c = c.reshape(batch, count, self.in_channels).transpose(0, 1)
-        if c.is_complex() and not weight.is_complex():
-            parts = torch.bmm(torch.cat([c.real, c.imag], 1), weight)
-            y = torch.complex(*parts.chunk(2, 1))
-        else:
-            y = torch.bmm(c, weight)
-        return y.transpose(0, 1).reshape(batch, *self.modes, self.out_channels)
+        """Both ``(batch, *modes, channels)``."""
+        return batch_major(mix(mode_major(c), self.weight()), self.modes)
+
+
+def mode_major(c: Tensor) -> Tensor:
+    """``(batch, *modes, channels)`` as ``(count, batch, channels)``, which products want."""
+    return c.flatten(1, -2).transpose(0, 1).contiguous()
+
+
+def batch_major(c: Tensor, modes: tuple[int, ...]) -> Tensor:
+    """The inverse of `mode_major`."""
+    return c.transpose(0, 1).unflatten(1, modes)
+
+
+def mix(c: Tensor, weight: Tensor) -> Tensor:
+    """``c_k W(k)``: ``(count, batch, in)`` times ``(count, in, out)``."""
+    if c.is_complex() and not weight.is_complex():
+        # There is no complex bfloat16, which an autocast may have made of the product.
+        return torch.complex(*torch.bmm(_parts(c), weight).to(c.real.dtype).chunk(2, 1))
+    return torch.bmm(c, weight)
+
+
+def mix_gradient(c: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+    """Gradient of ``weight`` from that of ``mix(c, weight)``."""
+    if c.is_complex() and not weight.is_complex():
+        return torch.bmm(_parts(c).mT, _parts(gradient))
+    return torch.bmm(c.mH, gradient)
+
+
+def _parts(c: Tensor) -> Tensor:
+    return torch.cat([c.real, c.imag], 1)
 
 
 @final

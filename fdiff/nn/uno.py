@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from fdiff.grid import Grid
-from fdiff.nn.fno import MIXINGS, OperatorNetwork, SpectralBlock
+from fdiff.nn.fno import MIXINGS, OperatorNetwork, SpectralBlock, run_blocks
 from fdiff.nn.spectral import from_modes, to_modes
 
 
@@ -69,21 +69,15 @@ class UNO(OperatorNetwork):
             self.down = nn.ModuleList(blocks(n) for n in modes)
             self.up = nn.ModuleList(blocks(n) for n in modes[:-1])
 
-    def transform(self, h: Tensor, embedded: Tensor, grid: Grid) -> Tensor:
+    def transform(self, h: Tensor, embedded: Tensor, grid: Grid, weights: dict) -> Tensor:
         grids = [grid, *self.inner]
         kept = []
         for level, blocks in enumerate(self.down):
             if level:
                 h = resample_nodes(h, grids[level - 1], grids[level])
-            h = _run(cast(nn.ModuleList, blocks), h, embedded)
+            h = run_blocks(blocks, h, embedded, grids[level], weights)
             kept.append(h)
         for level in reversed(range(len(self.up))):
             h = kept[level] + resample_nodes(h, grids[level + 1], grids[level])
-            h = _run(cast(nn.ModuleList, self.up[level]), h, embedded)
+            h = run_blocks(self.up[level], h, embedded, grids[level], weights)
         return h
-
-
-def _run(blocks: nn.ModuleList, h: Tensor, embedded: Tensor) -> Tensor:
-    for block in blocks:
-        h = block(h, embedded)
-    return h
