@@ -73,6 +73,54 @@ def test_resizing_keeps_linear_functions_between_the_first_and_last_cell():
     assert np.allclose(resize(image, 64)[0][np.ix_(inner, inner)], expected[np.ix_(inner, inner)])
 
 
+def test_resizing_is_that_of_torch():
+    functional = pytest.importorskip("torch.nn.functional")
+    import torch
+
+    image = np.random.default_rng(1).random((2, 28, 28))
+    for side in (64, 128, 50):
+        theirs = functional.interpolate(
+            torch.from_numpy(image[:, None]), (side, side), mode="bilinear", align_corners=False
+        )
+        assert np.allclose(resize(image, side), theirs[:, 0].numpy(), atol=1e-14)
+
+
+def test_blur_of_the_paper_is_the_identity():
+    """Seven pixels, standard deviation 0.1 pixels; the neighbour's weight is exp(-50)."""
+    kernel = np.exp(-0.5 * (np.arange(-3, 4) / 0.1) ** 2)
+    kernel /= kernel.sum()
+    rows = np.pad(np.random.default_rng(0).random((64, 64)), 3, mode="reflect")
+    views = np.lib.stride_tricks.sliding_window_view(rows, (7, 7))
+    weights = np.outer(kernel, kernel)
+    centre = weights[3, 3] * views[..., 3, 3]
+    weights[3, 3] = 0.0
+    rest = np.einsum("ijab,ab->ij", views, weights)
+    assert np.array_equal(centre, rows[3:-3, 3:-3])
+    assert 0 < rest.max() < 1e-21
+
+
+def test_full_set_splits_by_file_and_a_zipped_twin_counts_once(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 28, 28), np.uint8)
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(encode(pixels[6:])))
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(encode(pixels[:6]))
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(encode(pixels[:6])))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(encode(np.zeros(6, np.uint8)))
+    with fdiff.dataset.open(tmp_path) as images:
+        assert (images.indices("train"), images.indices("test")) == (range(6), range(6, 9))
+        expected = resize(pixels[6:, ::-1] / np.float32(255), 64)
+        assert np.allclose(images.fields(split="test")[:, 0], expected, atol=1e-6)
+
+
+def test_images_of_two_sizes_or_not_square_are_refused(tmp_path):
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(encode(np.zeros((2, 28, 20), np.uint8)))
+    with pytest.raises(ValueError, match=r"expected square images of one size .* 28×20"):
+        fdiff.dataset.open(tmp_path).fields()
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(encode(np.zeros((2, 28, 28), np.uint8)))
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(encode(np.zeros((2, 32, 32), np.uint8)))
+    with pytest.raises(ValueError, match="expected square images of one size"):
+        len(fdiff.dataset.open(tmp_path))
+
+
 def test_an_mnist_folder_reads_like_a_dataset(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(encode(pixels))
