@@ -13,6 +13,7 @@ from fdiff.covariance import BesselCovariance, CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.nn.fno import FNO
 from fdiff.nn.loss import PREDICTIONS
+from fdiff.nn.precision import PRECISIONS
 from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
 from fdiff.nn.unet import UNet
 from fdiff.nn.uno import UNO
@@ -108,6 +109,7 @@ class TrainingConfig:
     half_log_snr: tuple[float, float] = (-5.0, 4.6)  # lambda is uniform between
     seed: int = 0
     save_every: int = 500  # steps between validations, each with a checkpoint
+    precision: str = "float32"  # of the network's products in training, or "bfloat16"
     compile: bool = False  # by torch.compile, which needs a C++ compiler; falls back without
 
     def __post_init__(self) -> None:
@@ -125,6 +127,10 @@ class TrainingConfig:
             raise ValueError(f"schedule must be one of {SCHEDULES}, got {self.schedule!r}")
         if self.decay not in ("cosine", "constant"):
             raise ValueError(f'decay must be "cosine" or "constant", got {self.decay!r}')
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"training.precision must be one of {sorted(PRECISIONS)}, got {self.precision!r}"
+            )
         unknown = set(self.symmetries) - set(SYMMETRIES)
         if unknown:
             raise ValueError(f"symmetries must be among {SYMMETRIES}, got {sorted(unknown)}")

@@ -18,6 +18,7 @@ from fdiff import backends
 from fdiff.covariance import CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.nn.loss import PREDICTIONS, mean_and_std, to_x0
+from fdiff.nn.precision import products_in
 from fdiff.nn.spectral import retained_modes
 from fdiff.score.mean import mean_coefficients
 
@@ -44,6 +45,9 @@ class Denoiser(nn.Module):
     ``scale="grid"`` takes that of each grid: the input then keeps its size, but the data's share of
     it falls under refinement, and what was learned on one grid means something else on another.
     """
+
+    # What the network's products are computed in while it trains, see `fdiff.nn.precision`.
+    products: torch.dtype | None = None
 
     def __init__(
         self,
@@ -114,6 +118,10 @@ class Denoiser(nn.Module):
         c = grid.basis.project(grid.basis.forward(x))
         return grid.basis.inverse(self.denoise_coefficients(half_log_snr, c, grid, condition))
 
+    def _ask(self, inputs: Tensor, half_log_snr: Tensor, condition: Tensor | None) -> Tensor:
+        with products_in(self.products, inputs.device):
+            return self.network(inputs, half_log_snr, condition).to(inputs.dtype)
+
     def _spectra(self, grid: Grid, like: Tensor) -> tuple[Tensor, Tensor]:
         real = backends.of(like).real_dtype(like)
         data = _eigenvalue_tensor(self.covariance, grid, real, like.device)
@@ -169,7 +177,7 @@ class WienerDenoiser(Denoiser):
         data_std = math.sqrt(self.variances(grid)[0])
         both = [seen / self._input_scale(m, s, grid), wiener / data_std]
         inputs = torch.cat(both, 1)
-        correction = self.network(grid.basis.inverse(inputs), half_log_snr, condition)
+        correction = self._ask(grid.basis.inverse(inputs), half_log_snr, condition)
         return wiener + weight * grid.basis.forward(correction)
 
 
@@ -191,7 +199,7 @@ class PlainDenoiser(Denoiser):
     def denoise_centred(self, half_log_snr, c, grid, condition=None) -> Tensor:
         m, s = scales(half_log_snr, grid.dim)
         inputs = grid.basis.inverse(c / self._input_scale(m, s, grid))
-        output = grid.basis.forward(self.network(inputs, half_log_snr, condition))
+        output = grid.basis.forward(self._ask(inputs, half_log_snr, condition))
         value = self._unit(m, s, grid) * grid.basis.project(output)
         return to_x0(self.prediction, value, c, m, s)
 

@@ -27,6 +27,7 @@ from fdiff.nn.fields import (
 from fdiff.nn.loss import denoising_loss
 from fdiff.nn.order import Plan
 from fdiff.nn.parallel import Team
+from fdiff.nn.precision import PRECISIONS
 from fdiff.nn.precondition import Denoiser, mean_tensor
 from fdiff.nn.progress import Progress, Record, read_records
 from fdiff.nn.trial import compile_network, field_flops
@@ -96,6 +97,7 @@ class MultilevelTrainer:
         flops = [field_flops(self.denoiser, g, channels, self.device) for g in self.grids]
         self.plan = Plan.of(config, np.array([g.size for g in self.grids]), np.array(flops))
         self.average = ExponentialAverage(self.denoiser, config.average)
+        self.denoiser.products = PRECISIONS[config.precision]  # the average's are float32
         if config.compile:
             compile_network(self.denoiser, self.grids[0], channels, self.device)
         self.optimiser = torch.optim.AdamW(
