@@ -9,14 +9,15 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path | str) -> Iterator[Path]:
+def whole(path: Path | str, ending: str = ".partial") -> Iterator[Path]:
     """A temporary name to write under; flushed to the disk and renamed to ``path`` at the end.
 
-    Where writing fails, nothing is left behind, and a file that was there before stays.
+    Where writing fails, nothing is left behind, and a file that was there before stays. ``ending``
+    of the temporary name: one of its own where several processes may write the same file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + ending)
     try:
         yield partial
         with open(partial, "rb+") as file:

@@ -1,5 +1,6 @@
 """The Well's folders: splits, statistics, never broken, and read by The Well's own classes."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def made(tmp_path_factory):
 def test_the_folders_hold_the_splits_of_one_dataset(made, tmp_path):
     assert sorted(str(p.relative_to(made)) for p in made.rglob("*") if p.is_file()) == [
         "data/test/2d_diff-react.hdf5", "data/train/2d_diff-react.hdf5",
-        "data/valid/2d_diff-react.hdf5", "stats.yaml",
+        "data/valid/2d_diff-react.hdf5", "manifest.json", "stats.yaml",
     ]  # fmt: skip
     factory.generate(small(), tmp_path / "one.h5")
     with dataset.open(tmp_path / "one.h5") as one:
@@ -193,12 +194,66 @@ def test_a_kill_before_the_statistics_have_their_name(made, tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tree, "flush_to_disk", full)
+        patch.setattr(tree, "write_text", full)
         with pytest.raises(OSError, match="No space"):
             tree.generate(small(), tmp_path)
     assert not list(tmp_path.glob("stats*"))
     assert tree.generate(small(), tmp_path)["kept"] == 8
     assert content(tmp_path) == content(made)
+
+
+def checked(out, capsys, *words):
+    """(status, report, what was said) of `fdiff verify FOLDER`."""
+    status = main(["verify", str(out), "--json", *words])
+    caught = capsys.readouterr()
+    return status, json.loads(caught.out) if caught.out else None, caught.err
+
+
+def test_verify_takes_the_folder_and_names_what_is_wrong(tmp_path, capsys):
+    out = tmp_path / "x"
+    tree.generate(small(), out)
+    status, report, said = checked(out, capsys)
+    assert (status, report["samples"], report["damaged"], report["problems"]) == (0, 8, {}, [])
+    assert "8 samples are intact" in said
+    valid, test = (out / "data" / s / "2d_diff-react.hdf5" for s in ("valid", "test"))
+    with h5py.File(valid, "r+") as file:
+        file["t0_fields/u"][1, 1, 2, 3] += 1
+    status, report, said = checked(out, capsys)
+    assert (status, list(report["damaged"])) == (1, ["data/valid/2d_diff-react.hdf5:5"])
+    assert "damaged in 1 of 8 samples (data/valid/2d_diff-react.hdf5:5" in said
+    assert main(["regenerate", str(valid), "--sample", "5", "--repair"]) == 0
+    capsys.readouterr()
+    for path, words in (
+        (test, "is missing: generate again"),
+        (out / "stats.yaml", "stats.yaml is missing, or is not of"),
+        (out / "manifest.json", "manifest.json is missing or damaged"),
+    ):
+        kept = path.read_bytes()
+        path.unlink()
+        status, report, said = checked(out, capsys)
+        assert (status, len(report["problems"])) == (1, 1)
+        assert words in said
+        assert tree.generate(small(), out)["status"] == "written"
+        assert path.suffix == ".hdf5" or path.read_bytes() == kept
+        assert checked(out, capsys)[0] == 0
+    test.write_bytes(test.read_bytes()[:-400])
+    assert checked(out, capsys)[0] == 1
+    (out / "data/train/more.hdf5").write_bytes(valid.read_bytes())
+    assert "more.hdf5 does not belong there" in checked(out, capsys)[2]
+    status, report, said = checked(tmp_path, capsys)
+    assert (status, report) == (1, None)
+    assert "holds no data/train/*.hdf5" in said
+
+
+def test_verify_sees_an_interrupted_folder(tmp_path, capsys):
+    tree.generate(small(), tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "data/test/2d_diff-react.hdf5").rename(
+        tmp_path / "data/test/2d_diff-react.hdf5.partial"
+    )
+    status, report, said = checked(tmp_path, capsys)
+    assert (status, len(report["problems"])) == (1, 2)
+    assert "2d_diff-react.hdf5.partial is unfinished: generate again" in said
 
 
 def test_the_command_takes_a_folder(tmp_path, capsys):

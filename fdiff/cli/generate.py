@@ -68,12 +68,14 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def verify(
-        file: Annotated[Path, typer.Argument(help="Dataset to check.")],
+        file: Annotated[Path, typer.Argument(help="Dataset to check: a file, or a Well folder.")],
         as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
     ) -> None:
         """Check every sample of a dataset against its checksum."""
-        from fdiff.dataset.verify import verify as check
+        from fdiff.dataset import tree
+        from fdiff.dataset import verify as files
 
+        check = tree.verify if file.is_dir() else files.verify
         with progress(f"verifying {file.name}", "samples") as update:
             report = check(file, update)
         if as_json:
@@ -82,12 +84,16 @@ def register(app: typer.Typer) -> None:
             say(f"sample {index} is recorded as failed: {reason}")
         if report["unknown"]:
             say(f"{report['unknown']} samples have no checksum: read, not checked")
+        problems = list(report.get("problems", ()))
         if report["damaged"]:
             listed = "; ".join(f"{i}: {why}" for i, why in list(report["damaged"].items())[:5])
-            raise ValueError(
+            problems.insert(
+                0,
                 f"{file} is damaged in {len(report['damaged'])} of {report['samples']} samples "
-                f"({listed}): `fdiff regenerate {file} --sample I --repair` makes one again"
+                f"({listed}): `fdiff regenerate FILE --sample I --repair` makes one again",
             )
+        if problems:
+            raise ValueError("; ".join(problems))
         say(f"{file}: {report['samples']} samples are intact")
 
     @app.command()

@@ -107,6 +107,15 @@ def existing_recipe(out: Path) -> Recipe | None:
     return from_dict(known["recipe"])
 
 
+def made_here(path: Path) -> bool:
+    """Whether `generate` made the file; a file that cannot be read was not."""
+    try:
+        with Dataset(path) as file:
+            return file.provenance.get("kind") == "generated"
+    except ValueError:
+        return False
+
+
 def check_same(existing: Recipe, recipe: Recipe, out: Path) -> None:
     """Raises ValueError with what differs between a file and the recipe asked for."""
     differences = recipe.differences(existing)

@@ -32,6 +32,10 @@ class Dataset:
 
         self.path = Path(path)
         if not self.path.is_file():
+            if self.path.with_name(self.path.name + ".partial").exists():
+                raise FileNotFoundError(
+                    f"{self.path} is unfinished: the command that began it goes on with it"
+                )
             raise FileNotFoundError(f"{self.path}: no such file; `fdiff generate` makes datasets")
         try:
             self._file = h5py.File(self.path, "r")

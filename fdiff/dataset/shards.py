@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from fdiff.dataset import factory
-from fdiff.dataset.ledger import flush_to_disk
 from fdiff.dataset.reader import ATTRIBUTE, Dataset
 from fdiff.dataset.recipe import Recipe
+from fdiff.files import whole
 
 
 def parse(text: str) -> tuple[int, int]:
@@ -85,27 +85,21 @@ def write_master(recipe: Recipe, out: Path, n: int) -> None:
     import h5py
 
     layout = factory.layout_of(recipe)
+    known = []
     # A name of its own: two jobs may get here at once, and either result will do.
-    partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
-    try:
-        known = []
-        with h5py.File(partial, "w") as file:
-            for i in range(n):
-                path, part = part_path(out, i, n), part_recipe(recipe, i, n)
-                for sample in range(part.first, part.first + part.samples):
-                    key = layout.key(sample)
-                    file[key] = h5py.ExternalLink(path.name, f"/{key}")
-                with Dataset(path) as shard:
-                    known.append(shard.provenance)
-            root = factory.root_attributes(recipe, {})
-            root["failed"] = {k: v for p in known for k, v in p["failed"].items()}
-            root["statistics"] = merged([p["statistics"] for p in known if p["statistics"]])
-            root["shards"] = n
-            file.attrs[ATTRIBUTE] = json.dumps(root)
-        flush_to_disk(partial)
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(out, f".{os.getpid()}.partial") as partial, h5py.File(partial, "w") as file:
+        for i in range(n):
+            path, part = part_path(out, i, n), part_recipe(recipe, i, n)
+            for sample in range(part.first, part.first + part.samples):
+                key = layout.key(sample)
+                file[key] = h5py.ExternalLink(path.name, f"/{key}")
+            with Dataset(path) as shard:
+                known.append(shard.provenance)
+        root = factory.root_attributes(recipe, {})
+        root["failed"] = {k: v for p in known for k, v in p["failed"].items()}
+        root["statistics"] = merged([p["statistics"] for p in known if p["statistics"]])
+        root["shards"] = n
+        file.attrs[ATTRIBUTE] = json.dumps(root)
 
 
 def merged(statistics: list[dict[str, Any]]) -> dict[str, Any]:

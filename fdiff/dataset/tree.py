@@ -1,21 +1,22 @@
 """A dataset as The Well's folders: ``data/{train,valid,test}/NAME.hdf5`` and ``stats.yaml``.
 
 Every split is a file of `factory`, so it is complete or absent and goes on after a kill; the
-statistics are of the training split, and are written whole when all splits are complete.
+statistics are of the training split, and are written whole when all splits are complete. Then comes
+``manifest.json``, our own: the recipe and the samples of every file.
 """
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fdiff.dataset import factory
-from fdiff.dataset.ledger import flush_to_disk
 from fdiff.dataset.normalisation import normalisation
 from fdiff.dataset.recipe import Recipe
+from fdiff.files import write_text
 
 SPLITS = ("train", "valid", "test")
 # The Well's own division, for a recipe that has none.
@@ -75,9 +76,10 @@ def generate(
     """
     out = Path(out)
     files = parts(recipe, out)
-    statistics = out / "stats.yaml"
+    statistics, manifest = out / "stats.yaml", out / "manifest.json"
     _check_folders(files, out)
     if force:
+        manifest.unlink(missing_ok=True)
         statistics.unlink(missing_ok=True)
     else:
         _check_recipes(files)
@@ -86,7 +88,9 @@ def generate(
         before = sum(d["samples"] for d in done)
         update = None if progress is None else _shifted(progress, before, recipe.samples)
         done.append(factory.generate(part, path, workers, force, update))
-    written = _write_statistics(next(iter(files)), statistics)
+    training = next(iter(files))
+    written = _write(statistics, _statistics(training), f"the statistics of {training}")
+    written |= _write(manifest, _manifest(recipe, files, out), "the recipe and the files")
     complete = not written and all(d["status"] == "complete" for d in done)
     return {
         "status": "complete" if complete else "written",
@@ -97,8 +101,11 @@ def generate(
     }
 
 
-def _shifted(progress: factory.Update, before: int, total: int) -> Callable[[int, int], None]:
-    return lambda count, _: progress(before + count, total)
+def _shifted(
+    progress: factory.Update, before: int, total: int | None
+) -> Callable[[int, int], None]:
+    """Counts on from ``before``; without a total, as far as it is known."""
+    return lambda count, size: progress(before + count, total or before + size)
 
 
 def _check_folders(files: dict[Path, Recipe], out: Path) -> None:
@@ -106,7 +113,7 @@ def _check_folders(files: dict[Path, Recipe], out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file: choose another --out for The Well's folders")
     for folder in (out / "data" / split for split in SPLITS):
-        for path in sorted([*folder.glob("*.h5"), *folder.glob("*.hdf5")]):
+        for path in _data_files(folder):
             if path not in files:
                 raise ValueError(
                     f"{path} would be read as a part of this dataset: remove it, or choose "
@@ -133,29 +140,93 @@ def _range(recipe: Recipe) -> str:
     return f"{recipe.first} to {recipe.first + recipe.samples - 1}"
 
 
-def _write_statistics(training: Path, path: Path) -> bool:
+def _statistics(training: Path) -> str:
+    import yaml
+
+    return yaml.safe_dump(normalisation(training))
+
+
+def _manifest(recipe: Recipe, files: dict[Path, Recipe], out: Path) -> str:
+    known = {
+        path.relative_to(out).as_posix(): {"first": part.first, "samples": part.samples}
+        for path, part in files.items()
+    }
+    return json.dumps({"recipe": recipe.as_dict(), "files": known}, indent=1) + "\n"
+
+
+def _write(path: Path, text: str, what: str) -> bool:
     """Whether the file had to be written.
 
     Raises:
         ValueError: a file is there that says something else.
     """
-    import yaml
-
-    text = yaml.safe_dump(normalisation(training))
     if path.exists():
         if path.read_bytes() != text.encode():
             raise ValueError(
-                f"{path} does not hold the statistics of {training}: remove it, and the same "
-                "command writes it again"
+                f"{path} does not hold {what}: remove it, and the same command writes it again"
             )
         return False
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-        flush_to_disk(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    flush_to_disk(path.parent)
+    write_text(path, text)
     return True
+
+
+def verify(out: Path | str, progress: factory.Update | None = None) -> dict[str, Any]:
+    """`fdiff.dataset.verify.verify` of every file; samples are named ``data/train/NAME.hdf5:3``.
+
+    With ``"problems"``: a file, the statistics or the manifest that are missing, unfinished or
+    wrong. Folders of somebody else have neither checksums nor a manifest; their files are read.
+
+    Raises:
+        ValueError: no such folders.
+    """
+    from fdiff.dataset.verify import verify as verify_file
+
+    out = Path(out)
+    files = [path for split in SPLITS for path in _data_files(out / "data" / split)]
+    if not files:
+        raise ValueError(
+            f"{out} holds no data/train/*.hdf5: expected a dataset file, or The Well's folders"
+        )
+    report: dict[str, Any] = {"samples": 0, "damaged": {}, "failed": {}, "unknown": 0}
+    problems = _missing(out, files)
+    for path in files:
+        name, update = path.relative_to(out).as_posix(), None
+        if progress is not None:
+            update = _shifted(progress, report["samples"], None)
+        try:
+            found = verify_file(path, update)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        for key in ("samples", "unknown"):
+            report[key] += found[key]
+        for key in ("damaged", "failed"):
+            report[key] |= {f"{name}:{i}": reason for i, reason in found[key].items()}
+    return {**report, "problems": problems}
+
+
+def _missing(out: Path, files: list[Path]) -> list[str]:
+    """What the manifest says and the folders do not have, and whether the statistics are right."""
+    problems = [f"{path} is unfinished: generate again" for path in out.rglob("*.partial")]
+    ours = [path for path in files if factory.made_here(path)]
+    if not ours:
+        return problems
+    manifest, statistics = out / "manifest.json", out / "stats.yaml"
+    try:
+        known = json.loads(manifest.read_text())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [*problems, f"{manifest} is missing or damaged: generate again"]
+    names = {path.relative_to(out).as_posix() for path in files}
+    problems += [f"{out / name} is missing: generate again" for name in known if name not in names]
+    problems += [f"{out / name} does not belong there" for name in sorted(names - set(known))]
+    if files[0] in ours and not _is(statistics, _statistics(files[0])):
+        problems.append(f"{statistics} is missing, or is not of {files[0]}: generate again")
+    return problems
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
+
+
+def _data_files(folder: Path) -> list[Path]:
+    return sorted(path for ending in _FILE_ENDINGS for path in folder.glob(f"*{ending}"))
