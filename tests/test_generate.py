@@ -2,6 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -127,13 +131,42 @@ def test_wrong_options_end_in_one_sentence(tmp_path, capfd, words, message):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_ends_in_one_sentence(tmp_path, capfd):
-    folder = tmp_path / "locked"
-    folder.mkdir(mode=0o500)
-    status, _, err = run(capfd, "generate", "fitzhugh-nagumo", *SMALL, "--out", folder / "x.h5")
-    assert status == 1
-    assert "no permission" in err
+AS_NOBODY = """
+import os, sys
+from fdiff.cli import main
+words, open_folder, locked = sys.argv[3:], *sys.argv[1:3]
+assert main([*words, "--out", f"{open_folder}/x.h5"]) == 0  # loads all code while it can be read
+print("here", file=sys.stderr)
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+sys.exit(main([*words, "--out", f"{locked}/x.h5"]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="users are those of Unix")
+def test_a_folder_without_permission_ends_in_one_sentence(tmp_path):
+    """As a user who may only read the folder; root may write anywhere."""
+    # pytest's own folders are closed to other users.
+    with tempfile.TemporaryDirectory() as above:
+        os.chmod(above, 0o755)
+        locked = Path(above) / "locked"
+        locked.mkdir()
+        (locked / "kept").write_text("mine")
+        locked.chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, tmp_path, locked, "generate", "paper-mixture",
+             "--samples", "1", "--resolution", "8", "--workers", "1"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        locked.chmod(0o755)
+        assert os.listdir(locked) == ["kept"]
+    said = done.stderr.split("here\n")[1]
+    assert done.returncode == 1
+    assert said.startswith("fdiff: cannot use ")
+    assert "no permission; choose a folder that you may write to" in said
+    assert said.count("\n") == 1
 
 
 def test_damage_is_an_error_until_it_is_repaired(tmp_path, capfd):
