@@ -16,6 +16,7 @@ from fdiff.solvers.edm_heun import EDMHeun
 from fdiff.solvers.euler_maruyama import EulerMaruyama
 from fdiff.solvers.exponential_euler import ExponentialEuler
 from fdiff.solvers.exponential_heun import ExponentialHeun
+from fdiff.solvers.fitted import CorrectionPaths, fitted_times
 from fdiff.solvers.gaussian_exact import GaussianExact
 from fdiff.solvers.heun import Heun
 from fdiff.solvers.integrate import DivergenceError, Samples, sample
@@ -49,6 +50,7 @@ __all__ = [
     "DDIM",
     "SCHEMES",
     "Ancestral",
+    "CorrectionPaths",
     "DPMSolverPP2M",
     "DPMSolverPP2S",
     "DPMSolverPP3M",
@@ -68,6 +70,7 @@ __all__ = [
     "SDEDPMSolverPP2M",
     "Samples",
     "Solver",
+    "fitted_times",
     "sample",
     "times",
 ]

@@ -45,7 +45,7 @@ class GaussianExact(Solver):
     def step(self, problem, x, t, u, memory, noise):
         if u == 0:
             return self.close(problem, x, t), memory
-        mean, covariance = self._reference(problem)
+        mean, covariance = self.reference_of(problem)
         m, _, start = problem.scales(t)
         root = _marginal_root(problem.process, covariance, problem.grid, t)
         gain = m * covariance.eigenvalues(problem.grid) * _reciprocal(root) ** 2
@@ -67,13 +67,14 @@ class GaussianExact(Solver):
 
     def close(self, problem, x, t):
         """``mu + sqrt(c / Sigma) (x - m mu)``, without an evaluation."""
-        mean, covariance = self._reference(problem)
+        mean, covariance = self.reference_of(problem)
         root = _marginal_root(problem.process, covariance, problem.grid, t)
         scale = np.sqrt(covariance.eigenvalues(problem.grid)) * _reciprocal(root)
         mu = problem.constant(mean_coefficients(mean, problem.grid), x)
         return mu + problem.constant(scale, x) * (x - problem.scales(t)[0] * mu)
 
-    def _reference(self, problem: Problem) -> tuple[Mean, CovarianceOperator]:
+    def reference_of(self, problem: Problem) -> tuple[Mean, CovarianceOperator]:
+        """The Gaussian reference ``(mean, covariance)`` that the steps use."""
         reference = self.reference if self.reference is not None else problem.score.reference
         if reference is None:
             raise ValueError(
