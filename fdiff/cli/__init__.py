@@ -10,7 +10,7 @@ import sys
 
 EXTRAS = {
     "typer": "cli", "rich": "cli", "tomli_w": "cli", "torch": "torch", "safetensors": "torch",
-    "matplotlib": "plot", "distributed": "dask", "xarray": "xarray",
+    "matplotlib": "plot", "distributed": "dask", "xarray": "xarray", "tensorboard": "tensorboard",
 }  # fmt: skip
 
 

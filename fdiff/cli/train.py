@@ -29,6 +29,9 @@ def register(app: typer.Typer) -> None:
         seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,
         device: Annotated[str | None, typer.Option(help="cpu or cuda; cpu by default.")] = None,
         resume: Annotated[bool, typer.Option("--resume", help="Continue a run.")] = False,
+        tensorboard: Annotated[
+            bool, typer.Option("--tensorboard", help="Write RUN/tensorboard too.")
+        ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
     ) -> None:
         """Train a score network coarse to fine, with preconditioning by the linear denoiser.
@@ -46,8 +49,9 @@ def register(app: typer.Typer) -> None:
             if seed is not None:
                 changes["seed"] = seed
             done = train_from_file(
-                data, out, _config(config), changes, names, time, split, device, resume
-            )
+                data, out, _config(config), changes, names, time, split, device, resume,
+                tensorboard=tensorboard,
+            )  # fmt: skip
             if as_json and team.leads:
                 print_json(done)
 
@@ -63,6 +67,7 @@ def train_from_file(
     device: str | None = None,
     resume: bool = False,
     held_out: Path | None = None,
+    tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Reads, trains, reports. ``config``: tables as in train.toml; ``changes``: keys of its
     table "training" that win over it. Validation uses ``held_out``, or the split "test" of
@@ -90,6 +95,7 @@ def train_from_file(
         run = nn.train(
             fields, grid, settings, out, validation=validation, names=names, time=time,
             training_data=training_data, resume=resume, device=device, progress=update,
+            tensorboard=tensorboard,
         )  # fmt: skip
         losses = nn.run.last_validation(out)
         if team.leads:

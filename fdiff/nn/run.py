@@ -19,6 +19,7 @@ from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.nn import checkpoint as files
 from fdiff.nn import parallel
+from fdiff.nn.board import Board, open_writer
 from fdiff.nn.config import Config
 from fdiff.nn.fields import checked_fields, level_grids, restricted
 from fdiff.nn.parallel import Team
@@ -68,12 +69,14 @@ def train(
     resume: bool = False,
     device: str | None = None,
     progress: Callable[[Progress], None] | None = None,
+    tensorboard: bool = False,
 ) -> Run:
     """Train on ``fields`` ``(samples, channels, *grid.shape)`` and leave the run in ``out``.
 
     Mean and spectrum are estimated on the finest level, whatever the resolution of the data.
     ``resume`` continues an interrupted run of ``out``, bit for bit on the same machine. Under
     ``torchrun`` the processes share each batch, and the first of them writes and reports.
+    ``tensorboard`` writes the losses for TensorBoard too, into ``out/tensorboard``.
 
     Raises:
         ValueError: data or a configuration that does not fit, see `MultilevelTrainer`; a directory
@@ -90,6 +93,8 @@ def train(
     if validation is not None:
         validation = _restricted(_with_channels(validation, grid), grid, finest)
     directory = None if out is None else Path(out)
+    if tensorboard and directory is None:
+        raise ValueError("tensorboard needs a run directory to write into: give out")
     about = {"fields": list(names), "time": float(time), "training_data": training_data or {}}
     with parallel.team(device) as team:
         if directory is not None and resume and (directory / "state.json").is_file():
@@ -98,19 +103,38 @@ def train(
             if directory is not None:
                 _claim(directory)
             trainer, description = _fresh(fields, finest, config, validation, team)
-        _train_and_save(trainer, directory, description | about, progress)
+        board = None
+        if tensorboard and directory is not None and team.leads:
+            board = Board(open_writer(directory / "tensorboard", trainer.step))
+        try:
+            _train_and_save(trainer, directory, description | about, progress, board)
+        finally:
+            if board is not None:
+                board.close()
     return _run(description | about, cast(Denoiser, trainer.average.module), trainer.device)
 
 
-def _train_and_save(trainer: MultilevelTrainer, directory, description, progress) -> None:
+def _train_and_save(trainer: MultilevelTrainer, directory, description, progress, board) -> None:
     team = trainer.team
-    save = None if directory is None else lambda t: save_run(directory, t, description)
+
+    def save(trainer: MultilevelTrainer) -> None:
+        if directory is not None:
+            save_run(directory, trainer, description)
+        if board is not None and trainer.records:
+            board.record(trainer.records[-1])
+
+    def report(now: Progress) -> None:
+        if board is not None:
+            board.step(now)
+        if progress is not None:
+            progress(now)
+
     # Files appear when all processes have seen what was there before.
     team.wait()
-    if save is not None and trainer.step == 0 and team.leads:
+    if trainer.step == 0 and team.leads:
         save(trainer)
     try:
-        trainer.train(progress=progress, save=save)
+        trainer.train(progress=report, save=save)
     except TrainingDiverged as error:
         if directory is not None and team.leads:
             np.save(directory / "diverged_batch.npy", error.batch)
