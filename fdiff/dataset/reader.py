@@ -20,6 +20,9 @@ import numpy as np
 from fdiff.dataset.formats import ATTRIBUTE, AXES, view
 from fdiff.grid import Grid
 
+# Of HDF5's cache of names and places; room for some hundred samples and the way to them.
+_METADATA_BYTES = 1 << 20
+
 
 class Dataset:
     """A file of samples, read on demand; close it, or use it in a ``with`` block.
@@ -39,6 +42,7 @@ class Dataset:
             raise FileNotFoundError(f"{self.path}: no such file; `fdiff generate` makes datasets")
         try:
             self._file = h5py.File(self.path, "r")
+            _bound_cache(self._file)
         except OSError as error:
             raise ValueError(
                 f"{self.path} is no readable HDF5 file ({error}): it is truncated or of another "
@@ -229,6 +233,14 @@ class Dataset:
             else:
                 values = np.ascontiguousarray(self._sample(row)[...])
                 yield "sha256:" + hashlib.sha256(values.tobytes()).hexdigest()
+
+
+def _bound_cache(file) -> None:
+    """Keeps HDF5's own memory constant: by default it remembers 5 kB of each sample it opened."""
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = _METADATA_BYTES
+    file.id.set_mdc_config(config)
 
 
 def overlap(a: Path | str, b: Path | str, split: str | None = None) -> set[str]:
