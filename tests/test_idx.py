@@ -126,7 +126,28 @@ def test_an_mnist_folder_reads_like_a_dataset(tmp_path):
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(encode(pixels))
     with fdiff.dataset.open(tmp_path) as images:
         assert images.fields("image", split="train").shape == (18, 1, 64, 64)
+        assert list(images.indices("test")) == [9, 19]
+        everything = sorted([*images.indices("train"), *images.indices("test")])
+        assert everything == list(images.indices())
+        assert np.array_equal(images.fields(split="test")[1], images.image(19))
         assert images.grid == fdiff.Grid((64, 64), 1.0, "neumann")
         assert not set(images.identities("train")) & set(images.identities("test"))
         with pytest.raises(ValueError, match="image"):
             images.fields("u")
+
+
+def test_one_file_alone_is_split_into_two_samples_of_one_law():
+    """Its last tenth is of another law than its first nine."""
+    from fdiff.metrics import energy_distance
+
+    with fdiff.dataset.open(shared_data("mnist")) as images:
+        assert (len(images.indices("train")), len(images.indices("test"))) == (9000, 1000)
+        train, held_out, grid = (
+            images.fields(split="train"),
+            images.fields(split="test"),
+            images.grid,
+        )
+        everything = images.fields()
+    ends = energy_distance(everything[:9000:23], everything[9000::3], grid)
+    assert ends.low > 0.005
+    assert abs(energy_distance(train[::23], held_out[::3], grid).value) < 0.005
