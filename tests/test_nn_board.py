@@ -43,7 +43,7 @@ def test_every_step_and_every_validation_is_written(tmp_path, monkeypatch):
         opened.append((directory, step))
         return book
 
-    monkeypatch.setattr(nn.run, "open_writer", open_writer)
+    monkeypatch.setattr(nn.fitting, "open_writer", open_writer)
     losses = []
     train(tmp_path, progress=lambda p: losses.append(p.loss))
     assert opened == [(tmp_path / "tensorboard", 0)]

@@ -270,6 +270,51 @@ def test_any_module_of_the_signature_can_be_trained():
     assert np.isfinite(list(trainer.validate().values())).all()
 
 
+class Convolution(torch.nn.Module):
+    """Knows no time: ``module(x)``."""
+
+    def __init__(self, channels, width=3):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(channels, 1, width, padding="same", padding_mode="replicate")
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_time_and_parameters_become_constant_channels():
+    module = Convolution(2 + 1 + 2, 1)
+    adapted = nn.TimeAsChannel(module, scale=4.0)
+    x = torch.randn(3, 2, 5, 6, generator=torch.Generator().manual_seed(0))
+    t, condition = torch.tensor([2.0, 0.0, -4.0]), torch.arange(6.0).reshape(3, 2)
+    weight, bias = module.layer.weight.flatten(), module.layer.bias
+    numbers = torch.stack([t / 4, *condition.T])
+    expected = torch.einsum("bcij,c->bij", x, weight[:2]) + bias
+    expected = expected + torch.einsum("nb,n->b", numbers, weight[2:])[:, None, None]
+    torch.testing.assert_close(adapted(x, t, condition)[:, 0], expected)
+
+
+def test_a_network_of_ones_own_becomes_a_run(tmp_path):
+    fields = two_humps(8)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        run = nn.train(fields, GRID, TINY, tmp_path, network=nn.TimeAsChannel(Convolution(3)))
+        other = nn.TimeAsChannel(Convolution(3))
+    found = nn.load_run(tmp_path, device="cpu", network=other)
+    assert_bitwise_equal(weights(found), weights(run))
+    assert found.identity == run.identity
+    with pytest.raises(ValueError, match="pass a TimeAsChannel as network"):
+        nn.load_run(tmp_path)
+    with pytest.raises(ValueError, match="not with a Convolution of your own"):
+        nn.load_run(tmp_path, network=Convolution(3))
+
+
+def test_a_model_of_neuraloperator_trains():
+    neuralop = pytest.importorskip("neuralop")
+    model = neuralop.models.FNO(n_modes=(6, 6), in_channels=3, out_channels=1, hidden_channels=6)
+    run = nn.train(two_humps(8), GRID, TINY, network=nn.TimeAsChannel(model, n_modes=(6, 6)))
+    assert np.isfinite(fdiff.sample(run.score, GRID, 2, steps=2).fields).all()
+
+
 @pytest.mark.parametrize("prediction", ["noise", "x0", "velocity"])
 def test_plain_predictions_train_too(prediction):
     trainer = nn_trainer(two_humps(8), denoiser__wiener=False, denoiser__prediction=prediction)

@@ -1,8 +1,10 @@
 """Networks on functions, their training on several grids, and the scores that they become."""
 
+from fdiff.nn.adapter import TimeAsChannel
 from fdiff.nn.checkpoint import copy_into, read_tensors, write_tensors
 from fdiff.nn.config import Config, DenoiserConfig, NetworkConfig, TrainingConfig
 from fdiff.nn.ema import ExponentialAverage
+from fdiff.nn.fitting import train
 from fdiff.nn.fno import FNO, TimeEmbedding
 from fdiff.nn.loss import PREDICTIONS, denoising_loss, from_x0, to_x0
 from fdiff.nn.mlmc import LevelVariances, level_variances
@@ -10,7 +12,7 @@ from fdiff.nn.order import default_steps, level_order
 from fdiff.nn.parallel import Team, team
 from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
 from fdiff.nn.progress import Progress
-from fdiff.nn.run import Run, load_run, save_run, train
+from fdiff.nn.run import Run, load_run, save_run
 from fdiff.nn.score import NetworkScore
 from fdiff.nn.spectral import FullMixing, RadialMixing, from_modes, to_modes
 from fdiff.nn.spectrum import ShellSpectrum, estimate_mean, estimate_spectrum
@@ -37,6 +39,7 @@ __all__ = [
     "Run",
     "ShellSpectrum",
     "Team",
+    "TimeAsChannel",
     "TimeEmbedding",
     "TrainingConfig",
     "TrainingDiverged",

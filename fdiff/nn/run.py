@@ -1,4 +1,4 @@
-"""A training run: from fields to a directory, and from the directory to a score."""
+"""A trained network with its directory, and the score that it becomes."""
 
 from __future__ import annotations
 
@@ -6,30 +6,24 @@ import dataclasses
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast, final
+from typing import Any, final
 
-import numpy as np
 import torch
+from torch import nn
 
 from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.nn import checkpoint as files
 from fdiff.nn import parallel
-from fdiff.nn.board import Board, open_writer
 from fdiff.nn.config import Config
-from fdiff.nn.fields import checked_fields, level_grids, restricted
-from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser
-from fdiff.nn.progress import Progress, read_records
+from fdiff.nn.progress import read_records
 from fdiff.nn.score import NetworkScore
-from fdiff.nn.spectrum import estimate_mean, estimate_spectrum
-from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
+from fdiff.nn.trainer import MultilevelTrainer
 from fdiff.process import ForwardProcess
-from fdiff.schedule import LinearSchedule
 
 FORMAT = 1  # of run.json
 SAMPLING_BATCH_NODES = 2**19  # nodes of one network call: bounds the memory
@@ -56,107 +50,24 @@ class Run:
         return NetworkScore(self.process, self.denoiser, batch=batch)
 
 
-def train(
-    fields: np.ndarray,
-    grid: Grid,
-    config: Config | None = None,
-    out: Path | str | None = None,
-    *,
-    validation: np.ndarray | None = None,
-    names: Sequence[str] = ("u",),
-    time: float = 0.0,
-    training_data: dict[str, Any] | None = None,
-    resume: bool = False,
-    device: str | None = None,
-    progress: Callable[[Progress], None] | None = None,
-    tensorboard: bool = False,
+def load_run(
+    directory: Path | str, device: str | None = None, network: nn.Module | None = None
 ) -> Run:
-    """Train on ``fields`` ``(samples, channels, *grid.shape)`` and leave the run in ``out``.
-
-    Mean and spectrum are estimated on the finest level, whatever the resolution of the data.
-    ``resume`` continues an interrupted run of ``out``, bit for bit on the same machine. Under
-    ``torchrun`` the processes share each batch, and the first of them writes and reports.
-    ``tensorboard`` writes the losses for TensorBoard too, into ``out/tensorboard``.
-
-    Raises:
-        ValueError: data or a configuration that does not fit, see `MultilevelTrainer`; a directory
-            that holds another run.
-        TrainingDiverged: the loss is not finite; the batch is saved in ``out``.
-    """
-    config = Config() if config is None else config
-    fields = _with_channels(fields, grid)
-    if len(names) != fields.shape[1]:
-        names = [f"field{i}" for i in range(fields.shape[1])]
-    finest = max(level_grids(grid, config.training.levels), key=lambda g: g.size)
-    # Restricted once: what lies beyond the finest level must not enter mean or spectrum.
-    fields = _restricted(fields, grid, finest)
-    if validation is not None:
-        validation = _restricted(_with_channels(validation, grid), grid, finest)
-    directory = None if out is None else Path(out)
-    if tensorboard and directory is None:
-        raise ValueError("tensorboard needs a run directory to write into: give out")
-    about = {"fields": list(names), "time": float(time), "training_data": training_data or {}}
-    with parallel.team(device) as team:
-        if directory is not None and resume and (directory / "state.json").is_file():
-            trainer, description = _resumed(directory, fields, finest, config, validation, team)
-        else:
-            if directory is not None:
-                _claim(directory)
-            trainer, description = _fresh(fields, finest, config, validation, team)
-        board = None
-        if tensorboard and directory is not None and team.leads:
-            board = Board(open_writer(directory / "tensorboard", trainer.step))
-        try:
-            _train_and_save(trainer, directory, description | about, progress, board)
-        finally:
-            if board is not None:
-                board.close()
-    return _run(description | about, cast(Denoiser, trainer.average.module), trainer.device)
-
-
-def _train_and_save(trainer: MultilevelTrainer, directory, description, progress, board) -> None:
-    team = trainer.team
-
-    def save(trainer: MultilevelTrainer) -> None:
-        if directory is not None:
-            save_run(directory, trainer, description)
-        if board is not None and trainer.records:
-            board.record(trainer.records[-1])
-
-    def report(now: Progress) -> None:
-        if board is not None:
-            board.step(now)
-        if progress is not None:
-            progress(now)
-
-    # Files appear when all processes have seen what was there before.
-    team.wait()
-    if trainer.step == 0 and team.leads:
-        save(trainer)
-    try:
-        trainer.train(progress=report, save=save)
-    except TrainingDiverged as error:
-        if directory is not None and team.leads:
-            np.save(directory / "diverged_batch.npy", error.batch)
-        team.wait()
-        raise
-    team.wait()
-
-
-def load_run(directory: Path | str, device: str | None = None) -> Run:
     """The run of a directory that `train` left; ``device`` defaults to CUDA where there is one.
+
+    ``network``: the module, with any weights, where `train` was given one.
 
     Raises:
         FileNotFoundError: no such run.
         ValueError: a damaged file, or weights of another network.
     """
     directory = Path(directory)
-    description = _description(directory)
+    description = read_description(directory)
     where = parallel.device_named(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    denoiser = _build(description)
+    denoiser = build_denoiser(description, network)
     tensors = files.read_tensors(directory / "model.safetensors")
     files.copy_into(denoiser, tensors, str(directory / "model.safetensors"))
-    return _run(description, denoiser.to(where).eval().requires_grad_(False), where)
+    return as_run(description, denoiser.to(where).eval().requires_grad_(False), where)
 
 
 def save_run(directory: Path, trainer: MultilevelTrainer, description: dict[str, Any]) -> None:
@@ -188,71 +99,7 @@ def _is_best(trainer: MultilevelTrainer) -> bool:
     return current and bool(losses) and losses[-1] == min(losses)
 
 
-def _fresh(fields, grid: Grid, config: Config, validation, team: Team):
-    # Checked before anything is estimated from them.
-    checked_fields(fields, grid, "training")
-    c = grid.basis.project(grid.basis.forward(np.asarray(fields, float)))
-    channels = c.shape[1]
-    mean = estimate_mean(c if channels > 1 else c[:, 0], grid)
-    centred = c - grid.basis.forward(mean.values)
-    covariance = estimate_spectrum(centred, grid)
-    description = {
-        "format": FORMAT,
-        "grid": files.to_json(grid),
-        "channels": channels,
-        "mean": files.to_json(mean),
-        "spectrum": files.to_json(covariance),
-        "noise": files.to_json(config.denoiser.noise(grid, covariance)),
-        "schedule": files.to_json(LinearSchedule()),
-        "config": config.as_dict(),
-    }
-    denoiser = _build(description)
-    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
-    return trainer, description
-
-
-def _resumed(directory: Path, fields, grid: Grid, config: Config, validation, team: Team):
-    description = _description(directory)
-    known = Config.from_dict(description["config"])
-    if known != config:
-        raise ValueError(
-            f"{directory} was trained with {_difference(known, config)}: resume with "
-            "the same configuration, or train into another directory"
-        )
-    if files.grid_from_json(description["grid"]) != grid:
-        raise ValueError(
-            f"{directory} was trained on {description['grid']}, but the data are on {grid}"
-        )
-    if fields.shape[1] != description["channels"]:
-        raise ValueError(
-            f"{directory} was trained on {description['channels']} channels, the data have "
-            f"{fields.shape[1]}"
-        )
-    denoiser = _build(description)
-    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
-    trainer.load_state_dict(files.read_tensors(directory / "optimizer.safetensors"))
-    trainer.load_records(directory / "metrics.jsonl")
-    return trainer, description
-
-
-def _difference(known: Config, new: Config) -> str:
-    for part in dataclasses.fields(Config):
-        a, b = getattr(known, part.name), getattr(new, part.name)
-        for key in dataclasses.fields(a):
-            x, y = getattr(a, key.name), getattr(b, key.name)
-            if x != y:
-                return f"{part.name}.{key.name} = {x!r}, not {y!r}"
-    return "another configuration"
-
-
-def _claim(directory: Path) -> None:
-    if (directory / "state.json").is_file():
-        raise ValueError(
-            f"{directory} holds a run already: continue it with resume, or choose another directory"
-        )
-
-
-def _description(directory: Path) -> dict[str, Any]:
+def read_description(directory: Path) -> dict[str, Any]:
     path = directory / "run.json"
     if not path.is_file():
         raise FileNotFoundError(f"{directory} is no run directory: it has no run.json")
@@ -264,13 +111,25 @@ def _description(directory: Path) -> dict[str, Any]:
     return description
 
 
-def _build(description: dict[str, Any]) -> Denoiser:
-    """The untrained denoiser of a run."""
+def build_denoiser(description: dict[str, Any], network: nn.Module | None = None) -> Denoiser:
+    """The untrained denoiser of a run, around ``network`` or that of its configuration.
+
+    Raises:
+        ValueError: a network given for a run of another one, or none for a run that was given one.
+    """
+    own = description.get("network")
+    given = None if network is None else type(network).__name__
+    if own != given:
+        raise ValueError(
+            f"the run was trained with {_origin(own)}, not with {_origin(given)}: pass "
+            + (f"a {own} as network" if own else "no network")
+        )
     grid = files.grid_from_json(description["grid"])
     config = Config.from_dict(description["config"])
     channels = description["channels"]
     inputs = config.denoiser.network_channels(channels)
-    network = config.network.build(grid, inputs, channels, seed=config.training.seed)
+    if network is None:
+        network = config.network.build(grid, inputs, channels, seed=config.training.seed)
     return config.denoiser.build(
         network,
         files.object_from_json(description["noise"]),
@@ -280,7 +139,11 @@ def _build(description: dict[str, Any]) -> Denoiser:
     )
 
 
-def _run(description: dict[str, Any], denoiser: Denoiser, device: torch.device) -> Run:
+def _origin(network: str | None) -> str:
+    return "the network of its configuration" if network is None else f"a {network} of your own"
+
+
+def as_run(description: dict[str, Any], denoiser: Denoiser, device: torch.device) -> Run:
     digest = hashlib.sha256()
     for _, parameter in sorted(denoiser.named_parameters()):
         digest.update(parameter.detach().cpu().numpy().tobytes())
@@ -306,17 +169,3 @@ def _write_config(directory: Path, config: dict[str, Any]) -> None:
         )
         return
     write_bytes(directory / "config.toml", tomli_w.dumps(config).encode())
-
-
-def _with_channels(fields, grid: Grid) -> np.ndarray:
-    fields = np.asarray(fields)
-    return fields[:, None] if fields.ndim == grid.dim + 1 else fields
-
-
-def _restricted(fields: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
-    # Fields of a wrong shape go on as they are: the check of them says so.
-    return (
-        restricted(fields, grid, target)
-        if fields.shape[2:] == grid.shape and len(fields)
-        else fields
-    )

@@ -99,7 +99,8 @@ class MultilevelTrainer:
         self.average = ExponentialAverage(self.denoiser, config.average)
         self.denoiser.products = PRECISIONS[config.precision]  # the average's are float32
         if config.compile:
-            compile_network(self.denoiser, self.grids[0], channels, self.device)
+            sizes = [len(team.share(size)) for size in config.batch_size]
+            compile_network(self.denoiser, dict(zip(self.grids, sizes)), channels, self.device)
         self.optimiser = torch.optim.AdamW(
             self.denoiser.parameters(),
             lr=config.learning_rate,

@@ -25,20 +25,30 @@ def try_network(denoiser: Denoiser, grid: Grid, channels: int, device) -> None:
         )
 
 
-def compile_network(denoiser: Denoiser, grid: Grid, channels: int, device) -> bool:
-    """Compile the network in place; where that fails, warn and leave it as it is."""
+def compile_network(denoiser: Denoiser, batches: dict[Grid, int], channels: int, device) -> bool:
+    """Compile the network in place for batches of so many fields on the grids, backward too; where
+    that fails, warn and leave it as it is."""
     network = denoiser.network
-    network.compile()
     try:
-        try_network(denoiser, grid, channels, device)
+        with warnings.catch_warnings():
+            # Tables that are cached in Python become constants of the compiled network.
+            warnings.filterwarnings("ignore", "Dynamo detected a call to a `functools.lru_cache`")
+            network.compile()
+            for grid, size in batches.items():
+                x = torch.zeros((size, channels, *grid.shape), device=device)
+                c, t = grid.basis.forward(x), torch.zeros(size, device=device)
+                denoiser.denoise_centred(t, c, grid).abs().sum().backward()
     except Exception as error:  # whatever a compiler may raise
         network._compiled_call_impl = None
+        words = str(error).strip().splitlines() or [""]
         warnings.warn(
-            f"torch.compile failed ({type(error).__name__}: {str(error).splitlines()[0][:120]}); "
+            f"torch.compile failed ({type(error).__name__}: {words[0][:120]}); "
             "training goes on without it",
             stacklevel=3,
         )
         return False
+    finally:
+        denoiser.zero_grad(set_to_none=True)
     return True
 
 

@@ -1,0 +1,196 @@
+"""Training from fields to a run directory, from the start or from where it was interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from torch import nn
+
+from fdiff.grid import Grid
+from fdiff.nn import checkpoint as files
+from fdiff.nn import parallel
+from fdiff.nn.board import Board, open_writer
+from fdiff.nn.config import Config
+from fdiff.nn.fields import checked_fields, level_grids, restricted
+from fdiff.nn.parallel import Team
+from fdiff.nn.precondition import Denoiser
+from fdiff.nn.progress import Progress
+from fdiff.nn.run import FORMAT, Run, as_run, build_denoiser, read_description, save_run
+from fdiff.nn.spectrum import estimate_mean, estimate_spectrum
+from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
+from fdiff.schedule import LinearSchedule
+
+
+def train(
+    fields: np.ndarray,
+    grid: Grid,
+    config: Config | None = None,
+    out: Path | str | None = None,
+    *,
+    validation: np.ndarray | None = None,
+    names: Sequence[str] = ("u",),
+    time: float = 0.0,
+    training_data: dict[str, Any] | None = None,
+    resume: bool = False,
+    device: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    tensorboard: bool = False,
+    network: nn.Module | None = None,
+) -> Run:
+    """Train on ``fields`` ``(samples, channels, *grid.shape)`` and leave the run in ``out``.
+
+    Mean and spectrum are estimated on the finest level, whatever the resolution of the data.
+    ``resume`` continues an interrupted run of ``out``, bit for bit on the same machine. Under
+    ``torchrun`` the processes share each batch, and the first of them writes and reports.
+    ``tensorboard`` writes the losses for TensorBoard too, into ``out/tensorboard``. ``network``
+    takes the place of the configuration's: a module of the signature that `Denoiser` asks for, see
+    also `TimeAsChannel`; `load_run` needs it again.
+
+    Raises:
+        ValueError: data or a configuration that does not fit, see `MultilevelTrainer`; a directory
+            that holds another run.
+        TrainingDiverged: the loss is not finite; the batch is saved in ``out``.
+    """
+    config = Config() if config is None else config
+    fields = _with_channels(fields, grid)
+    if len(names) != fields.shape[1]:
+        names = [f"field{i}" for i in range(fields.shape[1])]
+    finest = max(level_grids(grid, config.training.levels), key=lambda g: g.size)
+    # Restricted once: what lies beyond the finest level must not enter mean or spectrum.
+    fields = _restricted(fields, grid, finest)
+    if validation is not None:
+        validation = _restricted(_with_channels(validation, grid), grid, finest)
+    directory = None if out is None else Path(out)
+    if tensorboard and directory is None:
+        raise ValueError("tensorboard needs a run directory to write into: give out")
+    about = {"fields": list(names), "time": float(time), "training_data": training_data or {}}
+    with parallel.team(device) as team:
+        if directory is not None and resume and (directory / "state.json").is_file():
+            trainer, description = _resumed(
+                directory, fields, finest, config, validation, team, network
+            )
+        else:
+            if directory is not None:
+                _claim(directory)
+            trainer, description = _fresh(fields, finest, config, validation, team, network)
+        board = None
+        if tensorboard and directory is not None and team.leads:
+            board = Board(open_writer(directory / "tensorboard", trainer.step))
+        try:
+            _train_and_save(trainer, directory, description | about, progress, board)
+        finally:
+            if board is not None:
+                board.close()
+    return as_run(description | about, cast(Denoiser, trainer.average.module), trainer.device)
+
+
+def _train_and_save(trainer: MultilevelTrainer, directory, description, progress, board) -> None:
+    team = trainer.team
+
+    def save(trainer: MultilevelTrainer) -> None:
+        if directory is not None:
+            save_run(directory, trainer, description)
+        if board is not None and trainer.records:
+            board.record(trainer.records[-1])
+
+    def report(now: Progress) -> None:
+        if board is not None:
+            board.step(now)
+        if progress is not None:
+            progress(now)
+
+    # Files appear when all processes have seen what was there before.
+    team.wait()
+    if trainer.step == 0 and team.leads:
+        save(trainer)
+    try:
+        trainer.train(progress=report, save=save)
+    except TrainingDiverged as error:
+        if directory is not None and team.leads:
+            np.save(directory / "diverged_batch.npy", error.batch)
+        team.wait()
+        raise
+    team.wait()
+
+
+def _fresh(fields, grid: Grid, config: Config, validation, team: Team, network):
+    # Checked before anything is estimated from them.
+    checked_fields(fields, grid, "training")
+    c = grid.basis.project(grid.basis.forward(np.asarray(fields, float)))
+    channels = c.shape[1]
+    mean = estimate_mean(c if channels > 1 else c[:, 0], grid)
+    centred = c - grid.basis.forward(mean.values)
+    covariance = estimate_spectrum(centred, grid)
+    description = {
+        "format": FORMAT,
+        "grid": files.to_json(grid),
+        "channels": channels,
+        "mean": files.to_json(mean),
+        "spectrum": files.to_json(covariance),
+        "noise": files.to_json(config.denoiser.noise(grid, covariance)),
+        "schedule": files.to_json(LinearSchedule()),
+        "config": config.as_dict(),
+        "network": None if network is None else type(network).__name__,
+    }
+    denoiser = build_denoiser(description, network)
+    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
+    return trainer, description
+
+
+def _resumed(directory: Path, fields, grid: Grid, config: Config, validation, team: Team, network):
+    description = read_description(directory)
+    known = Config.from_dict(description["config"])
+    if known != config:
+        raise ValueError(
+            f"{directory} was trained with {_difference(known, config)}: resume with "
+            "the same configuration, or train into another directory"
+        )
+    if files.grid_from_json(description["grid"]) != grid:
+        raise ValueError(
+            f"{directory} was trained on {description['grid']}, but the data are on {grid}"
+        )
+    if fields.shape[1] != description["channels"]:
+        raise ValueError(
+            f"{directory} was trained on {description['channels']} channels, the data have "
+            f"{fields.shape[1]}"
+        )
+    denoiser = build_denoiser(description, network)
+    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
+    trainer.load_state_dict(files.read_tensors(directory / "optimizer.safetensors"))
+    trainer.load_records(directory / "metrics.jsonl")
+    return trainer, description
+
+
+def _difference(known: Config, new: Config) -> str:
+    for part in dataclasses.fields(Config):
+        a, b = getattr(known, part.name), getattr(new, part.name)
+        for key in dataclasses.fields(a):
+            x, y = getattr(a, key.name), getattr(b, key.name)
+            if x != y:
+                return f"{part.name}.{key.name} = {x!r}, not {y!r}"
+    return "another configuration"
+
+
+def _claim(directory: Path) -> None:
+    if (directory / "state.json").is_file():
+        raise ValueError(
+            f"{directory} holds a run already: continue it with resume, or choose another directory"
+        )
+
+
+def _with_channels(fields, grid: Grid) -> np.ndarray:
+    fields = np.asarray(fields)
+    return fields[:, None] if fields.ndim == grid.dim + 1 else fields
+
+
+def _restricted(fields: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
+    # Fields of a wrong shape go on as they are: the check of them says so.
+    return (
+        restricted(fields, grid, target)
+        if fields.shape[2:] == grid.shape and len(fields)
+        else fields
+    )
