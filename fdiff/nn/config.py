@@ -13,13 +13,14 @@ from fdiff.covariance import BesselCovariance, CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.nn.fno import FNO
 from fdiff.nn.loss import PREDICTIONS
+from fdiff.nn.oriented import OrientedFNO
 from fdiff.nn.precision import PRECISIONS
 from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
 from fdiff.nn.unet import UNet
 from fdiff.nn.uno import UNO
 
 SYMMETRIES = ("reflections", "transpositions", "translations")
-KINDS = {"fno": FNO, "uno": UNO, "unet": UNet}
+KINDS = {"fno": FNO, "oriented": OrientedFNO, "uno": UNO, "unet": UNet}
 SCHEDULES = ("warm", "rehearsed", "mixed", "mlmc")
 
 
@@ -27,7 +28,7 @@ SCHEDULES = ("warm", "rehearsed", "mixed", "mlmc")
 class NetworkConfig:
     """Which network, and its arguments; a kind ignores those that it does not have."""
 
-    kind: str = "fno"  # "fno", "uno" or "unet"
+    kind: str = "fno"  # "fno", "oriented", "uno" or "unet"
     hidden_channels: int = 32
     n_layers: int = 4
     n_modes: int | tuple[int, ...] = 32
