@@ -522,6 +522,15 @@ def test_initial_states_can_come_from_a_file(tmp_path):
 
         expected = restrict_field(fine.fields("v", 0.5).astype(float), fine.grid, file.grid)
         assert_allclose(file.fields("v", 0.0), expected, atol=1e-6)
+    for path, samples, words in (
+        (start["path"], 6, "holds samples 0 to 4"),
+        (str(tmp_path / "none.h5"), 1, "no such file"),
+        (str(tmp_path), 1, "no such file"),
+    ):
+        r = small(initial=start | {"path": path}, times="0:0.5:0.25", samples=samples)
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            factory.generate(r, tmp_path / "y.h5")
+    assert not list(tmp_path.glob("y.h5*"))
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,14 @@ def test_a_missing_or_damaged_folder_leaves_nothing(digits, tmp_path, capfd):
     assert not list(digits.glob("x.h5*"))
 
 
+def test_only_images_and_files_come_to_an_end():
+    """Of 20 spots a field there are as many fields as one likes."""
+    r = recipe.from_dict(
+        {"system": "fisher-kpp", "initial": "spots", "samples": 10**6, "resolution": [8]}
+    )
+    factory.check_available(r)
+
+
 def test_a_law_with_fields_of_its_own_needs_no_equation():
     with pytest.raises(ValueError, match="gives image, fitzhugh-nagumo has u, v"):
         recipe.from_dict({"system": "fitzhugh-nagumo", "initial": "images:x"})

@@ -190,7 +190,10 @@ def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
     files = tree.parts(recipe, out) if tree.wanted(recipe, out) else {}
     workers = default_workers() if workers is None else workers
     layout, data = factory.layout_of(recipe), factory.buffer(recipe)
-    factory.simulate(recipe, recipe.first, data)  # compiles
+    tiny = recipe.override(
+        resolution=(8,) * len(recipe.resolution), times=recipe.stored_times[:2].tolist()
+    )
+    factory.simulate(tiny, tiny.first, factory.buffer(tiny))  # loads and compiles
     begin = clock.perf_counter()
     record = factory.simulate(recipe, recipe.first, data)
     each = clock.perf_counter() - begin

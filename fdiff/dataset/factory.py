@@ -128,7 +128,7 @@ def check_same(existing: Recipe, recipe: Recipe, out: Path) -> None:
 
 def check_available(recipe: Recipe) -> None:
     """Raises ValueError where the law has fewer samples than the recipe asks for."""
-    count = recipe.law.count
+    count = recipe.law.available
     if count is not None and recipe.first + recipe.samples > count:
         raise ValueError(
             f"recipe key samples: {recipe.initial['path']} holds samples 0 to {count - 1}, the "

@@ -30,7 +30,7 @@ class Initial(ABC):
     fields: tuple[str, ...] = ()  # where the law has names of its own
 
     @property
-    def count(self) -> int | None:
+    def available(self) -> int | None:
         """How many samples there are; None where there is no end."""
         return None
 
@@ -165,10 +165,17 @@ class FileInitial(Initial):
     name = "file"
     resolution_free = False
 
+    @property
+    def available(self) -> int:
+        from fdiff.dataset import Dataset
+
+        with Dataset(self.path) as file:
+            return len(file)
+
     def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
         from fdiff import dataset, levels
 
-        with dataset.open(self.path) as file:
+        with dataset.Dataset(self.path) as file:
             if not sample < len(file):
                 raise ValueError(f"{self.path} has {len(file)} samples, no number {sample}")
             state = file.state(sample, system.fields, self.time)
@@ -197,7 +204,7 @@ class ImagesInitial(Initial):
             raise ValueError(f"{error}; --initial images:FOLDER names another") from None
 
     @property
-    def count(self) -> int:
+    def available(self) -> int:
         return len(self._folder)
 
     def identity(self, sample: int) -> str:
