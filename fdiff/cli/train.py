@@ -11,9 +11,9 @@ import typer
 from fdiff.cli.output import print_json, say
 
 HELD_OUT = 256  # fields of the split "test" that the validation loss uses
-# An isotropic network commutes with reflections; of images, unlike of solutions on a symmetric
-# box, the mirrored ones are not as likely.
-IMAGE_NETWORK = {"mixing": "full", "coordinates": True}
+# Of images, unlike of solutions on a symmetric box, the mirrored ones are not as likely: the network
+# must tell left from right.
+IMAGE_NETWORK = {"kind": "oriented", "coordinates": True}
 
 
 def register(app: typer.Typer) -> None:

@@ -9,6 +9,7 @@ from fdiff.nn.fno import FNO, TimeEmbedding
 from fdiff.nn.loss import PREDICTIONS, denoising_loss, from_x0, to_x0
 from fdiff.nn.mlmc import LevelVariances, level_variances
 from fdiff.nn.order import default_steps, level_order
+from fdiff.nn.oriented import OrientedFNO
 from fdiff.nn.parallel import Team, team
 from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
 from fdiff.nn.progress import Progress
@@ -33,6 +34,7 @@ __all__ = [
     "MultilevelTrainer",
     "NetworkConfig",
     "NetworkScore",
+    "OrientedFNO",
     "PlainDenoiser",
     "Progress",
     "RadialMixing",
