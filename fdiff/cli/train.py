@@ -11,8 +11,8 @@ import typer
 from fdiff.cli.output import print_json, say
 
 HELD_OUT = 256  # fields of the split "test" that the validation loss uses
-# Of images, unlike of solutions on a symmetric box, the mirrored ones are not as likely: the network
-# must tell left from right.
+# Of images, unlike of solutions on a symmetric box, the mirrored ones are not as likely, so the
+# network must tell left from right.
 IMAGE_NETWORK = {"kind": "oriented", "coordinates": True}
 
 
