@@ -90,6 +90,68 @@ def test_a_wrong_configuration_names_its_key(folder, capsys):
     assert "no TOML file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("n_modes = 6", "n_modes = 12", "n_modes (12, 12) are more than a grid of shape (8, 8)"),
+        ("[8, 16]", "[8, 32]", "level 32 is finer than the data, which have (16, 16)"),
+        ("[8, 16]", "[16, 8]", "levels must go from coarse to fine"),
+        ("[8, 16]", "[0, 16]", "training.levels needs numbers of nodes"),
+        ("[8, 16]", "[8]", "steps needs one number for each of the levels (8,)"),
+        ("[3, 3]", "[3, 0]", "batch_size must be positive, got (3, 0)"),
+        ("save_every = 2", "save_every = 0", "training.save_every must be at least 1, got 0"),
+        ("save_every = 2", "seed = -1", "training.seed must be at least 0, got -1"),
+        ("save_every = 2", "average = 1.0", "training.average must lie in [0, 1), got 1.0"),
+        ("save_every = 2", "clip = 0.0", "training.clip must be positive, got 0.0"),
+        ("hidden_channels = 6", "n_layers = 0", "network.n_layers must be at least 1, got 0"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_named(folder, capsys, old, new, message):
+    (folder / "train.toml").write_text(SMALL.replace(old, new))
+    assert train(folder) == 1
+    assert message in capsys.readouterr().err
+    assert not (folder / "run").exists()
+
+
+def write(folder, change, grid=GRID, size=30):
+    u = fdiff.BesselCovariance(20.0, 60.0, 2.5).sample(GRID, size, seed=1, channels=2)
+    change(u)
+    dataset.write_fields(folder / "data.h5", u, grid, ["u", "v"], 2.5, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "size", "message"),
+    [
+        (lambda u: u.__setitem__((3, 0, 1, 1), np.nan), 30, "1 of the 27 training fields hold NaN"),
+        (lambda u: u.fill(1.0), 30, "do not vary"),
+        (lambda u: None, 1, "the split 'train' of"),
+        (lambda u: None, 2, "give at least two"),
+    ],
+    ids=["nan", "constant", "empty", "single"],
+)
+def test_data_that_cannot_be_trained_on_are_refused(folder, capsys, change, size, message):
+    write(folder, change, size=size)
+    assert train(folder) == 1
+    assert message in capsys.readouterr().err
+    assert not (folder / "run").exists()
+
+
+def test_a_run_goes_on_with_its_own_data_only(folder, capsys):
+    assert train(folder) == 0
+    others = fdiff.Grid((16, 16), 2.0, "periodic", -1.0)
+    for change, options, message in (
+        ({}, ["--field", "u,v"], "was trained on 1 channels, the data have 2"),
+        ({}, ["--field", "v"], "was trained on fields ['u'], not ['v']"),
+        ({"grid": others}, [], "grid of boundary ('neumann', 'neumann'), the data's finest level"),
+        ({"size": 20}, [], "was trained on other samples"),
+    ):
+        write(folder, lambda u: None, **change)
+        assert train(folder, "--resume", *options) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert "train into another directory" in error
+
+
 def test_a_run_is_not_overwritten(folder, capsys):
     assert train(folder) == 0
     assert train(folder) == 1

@@ -41,6 +41,15 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"network.kind must be one of {sorted(KINDS)}, got {self.kind!r}")
+        _check_at_least(
+            1,
+            network__hidden_channels=self.hidden_channels,
+            network__n_layers=self.n_layers,
+            network__oversampling=self.oversampling,
+        )
+        _check_at_least(0, network__n_levels=self.n_levels)
+        modes = (self.n_modes,) if isinstance(self.n_modes, int) else self.n_modes
+        _check_at_least(1, network__n_modes=min(modes, default=0))
 
     def build(self, box: Grid, in_channels: int, out_channels: int, seed: int = 0) -> nn.Module:
         network = KINDS[self.kind]
@@ -114,6 +123,10 @@ class TrainingConfig:
     compile: bool = False  # by torch.compile, which needs a C++ compiler; falls back without
 
     def __post_init__(self) -> None:
+        if min(self.levels, default=0) < 1:
+            raise ValueError(
+                f"training.levels needs numbers of nodes, coarse to fine, got {self.levels}"
+            )
         for name in ("steps", "batch_size"):
             value = getattr(self, name)
             if len(value) != len(self.levels):
@@ -122,8 +135,19 @@ class TrainingConfig:
                 )
             if min(value, default=0) < 1:
                 raise ValueError(f"{name} must be positive, got {value}")
-        if not self.learning_rate > 0 or not self.clip > 0:
-            raise ValueError("learning_rate and clip must be positive")
+        _check_at_least(1, training__save_every=self.save_every)
+        _check_at_least(
+            0,
+            training__seed=self.seed,
+            training__warmup=self.warmup,
+            training__weight_decay=self.weight_decay,
+            training__shell_weight=self.shell_weight,
+        )
+        for name in ("learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"training.{name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"training.average must lie in [0, 1), got {self.average}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {SCHEDULES}, got {self.schedule!r}")
         if self.decay not in ("cosine", "constant"):
@@ -208,6 +232,13 @@ def _typed(name: str, value, default):
     if type(value) is not type(default):
         raise ValueError(f"{name} must be of type {type(default).__name__}, got {value!r}")
     return value
+
+
+def _check_at_least(least: int, **values: float) -> None:
+    for name, value in values.items():
+        if not value >= least:
+            key = name.replace("__", ".")
+            raise ValueError(f"{key} must be at least {least}, got {value}")
 
 
 def _check_keys(what: str, got, known) -> None:

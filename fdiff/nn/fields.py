@@ -41,6 +41,8 @@ def checked_fields(fields, grid: Grid, split: str) -> np.ndarray:
         )
     if len(fields) == 0:
         raise ValueError(f"the {split} split is empty: choose another split, or make more data")
+    if len(fields) == 1 and split == "training":
+        raise ValueError("one training field has no spread about its mean: give at least two")
     finite = np.isfinite(fields).reshape(len(fields), -1).all(1)
     if not finite.all():
         raise ValueError(

@@ -70,22 +70,25 @@ def train(
     about = {"fields": list(names), "time": float(time), "training_data": training_data or {}}
     with parallel.team(device) as team:
         if directory is not None and resume and (directory / "state.json").is_file():
-            trainer, description = _resumed(
-                directory, fields, finest, config, validation, team, network
-            )
+            description = read_description(directory)
+            _check_same_run(directory, description, fields, finest, config, about)
+            trainer = _trainer(description, fields, config, validation, team, network)
+            trainer.load_state_dict(files.read_tensors(directory / "optimizer.safetensors"))
+            trainer.load_records(directory / "metrics.jsonl")
         else:
             if directory is not None:
                 _claim(directory)
-            trainer, description = _fresh(fields, finest, config, validation, team, network)
+            description = _described(fields, finest, config, network) | about
+            trainer = _trainer(description, fields, config, validation, team, network)
         board = None
         if tensorboard and directory is not None and team.leads:
             board = Board(open_writer(directory / "tensorboard", trainer.step))
         try:
-            _train_and_save(trainer, directory, description | about, progress, board)
+            _train_and_save(trainer, directory, description, progress, board)
         finally:
             if board is not None:
                 board.close()
-    return as_run(description | about, cast(Denoiser, trainer.average.module), trainer.device)
+    return as_run(description, cast(Denoiser, trainer.average.module), trainer.device)
 
 
 def _train_and_save(trainer: MultilevelTrainer, directory, description, progress, board) -> None:
@@ -117,7 +120,8 @@ def _train_and_save(trainer: MultilevelTrainer, directory, description, progress
     team.wait()
 
 
-def _fresh(fields, grid: Grid, config: Config, validation, team: Team, network):
+def _described(fields, grid: Grid, config: Config, network) -> dict[str, Any]:
+    """What ``run.json`` holds of a new run: all that its denoiser is made from."""
     # Checked before anything is estimated from them.
     checked_fields(fields, grid, "training")
     c = grid.basis.project(grid.basis.forward(np.asarray(fields, float)))
@@ -125,7 +129,7 @@ def _fresh(fields, grid: Grid, config: Config, validation, team: Team, network):
     mean = estimate_mean(c if channels > 1 else c[:, 0], grid)
     centred = c - grid.basis.forward(mean.values)
     covariance = estimate_spectrum(centred, grid)
-    description = {
+    return {
         "format": FORMAT,
         "grid": files.to_json(grid),
         "channels": channels,
@@ -136,33 +140,42 @@ def _fresh(fields, grid: Grid, config: Config, validation, team: Team, network):
         "config": config.as_dict(),
         "network": None if network is None else type(network).__name__,
     }
-    denoiser = build_denoiser(description, network)
-    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
-    return trainer, description
 
 
-def _resumed(directory: Path, fields, grid: Grid, config: Config, validation, team: Team, network):
-    description = read_description(directory)
+def _trainer(description, fields, config: Config, validation, team: Team, network):
+    denoiser, grid = build_denoiser(description, network), files.grid_from_json(description["grid"])
+    return MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
+
+
+def _check_same_run(directory: Path, description, fields, grid: Grid, config, about) -> None:
     known = Config.from_dict(description["config"])
     if known != config:
         raise ValueError(
             f"{directory} was trained with {_difference(known, config)}: resume with "
             "the same configuration, or train into another directory"
         )
-    if files.grid_from_json(description["grid"]) != grid:
-        raise ValueError(
-            f"{directory} was trained on {description['grid']}, but the data are on {grid}"
-        )
+    for part, value in dataclasses.asdict(files.grid_from_json(description["grid"])).items():
+        if value != getattr(grid, part):
+            raise ValueError(
+                f"{directory} was trained on a grid of {part} {value}, the data's finest level has "
+                f"{getattr(grid, part)}: resume with the same data, or train into another directory"
+            )
     if fields.shape[1] != description["channels"]:
         raise ValueError(
             f"{directory} was trained on {description['channels']} channels, the data have "
-            f"{fields.shape[1]}"
+            f"{fields.shape[1]}: resume with the same data, or train into another directory"
         )
-    denoiser = build_denoiser(description, network)
-    trainer = MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
-    trainer.load_state_dict(files.read_tensors(directory / "optimizer.safetensors"))
-    trainer.load_records(directory / "metrics.jsonl")
-    return trainer, description
+    for key in ("fields", "time"):
+        if description[key] != about[key]:
+            raise ValueError(
+                f"{directory} was trained on {key} {description[key]}, not {about[key]}: resume "
+                "with the same data, or train into another directory"
+            )
+    if description["training_data"].get("identities") != about["training_data"].get("identities"):
+        raise ValueError(
+            f"{directory} was trained on other samples than these: resume with the same data, or "
+            "train into another directory"
+        )
 
 
 def _difference(known: Config, new: Config) -> str:
