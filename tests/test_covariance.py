@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 import warnings
@@ -182,6 +183,15 @@ def test_finite_rank_has_no_tail_once_its_modes_fit():
     assert Q.tail_trace(fdiff.Grid((4, 3), boundary="neumann")) == 0.0
     assert Q.tail_trace(fdiff.Grid((4, 3), boundary="dirichlet")) == 0.0
     assert Q.trace(fdiff.Grid((4, 3), boundary="dirichlet")) == pytest.approx(3 * 2)
+
+
+def test_finite_rank_operators_are_equal_by_their_values():
+    Q = fdiff.FiniteRankCovariance(np.ones((4, 3)))
+    same = fdiff.FiniteRankCovariance(np.ones((4, 3)))
+    assert copy.deepcopy(2.0 * Q) == 2.0 * Q
+    assert same == Q
+    assert hash(Q) == hash(same)
+    assert fdiff.FiniteRankCovariance(np.ones(4)) != Q
 
 
 # Kernels

@@ -167,6 +167,12 @@ class FiniteRankCovariance(CovarianceOperator):
         values.setflags(write=False)
         object.__setattr__(self, "values", values)
 
+    def __eq__(self, other) -> bool:
+        return isinstance(other, FiniteRankCovariance) and np.array_equal(self.values, other.values)
+
+    def __hash__(self) -> int:
+        return hash((self.values.shape, self.values.tobytes()))
+
     def spectrum(self, grid: Grid) -> np.ndarray:
         if grid.dim != self.values.ndim:
             raise ValueError(f"this spectrum has {self.values.ndim} axes, the grid {grid.dim}")
