@@ -132,8 +132,9 @@ def test_the_same_recipe_again_verifies_and_another_is_refused_by_name(tmp_path)
     for change, words in (
         ({"seed": 1}, "seed is 0, not 1"),
         ({"tolerance": 1e-4}, "tolerance is 1e-05, not 0.0001"),
-        ({"settings": {"k": 0.02}}, "parameters is .*0.02"),
+        ({"settings": {"k": 0.02}}, r"parameters\.k is 0.005, not 0.02"),
         ({"resolution": (8, 8)}, "resolution is"),
+        ({"initial": {"name": "grf", "cells": 64}}, "initial.cells is not set, not 64"),
         ({"times": "0:1:0.5"}, "times is"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -409,9 +410,45 @@ def test_shards_join_into_one_dataset_and_may_come_in_any_order(tmp_path):
     assert regenerate(out, 5)["same"]
     with pytest.raises(ValueError, match="seed is 0, not 4"):
         shards.generate(small(samples=7, seed=4), out, 0, 3)
+    parts = [tmp_path / f"x.{i}-of-3.h5" for i in range(3)]
+    kept = parts[1].read_bytes()
+    parts[1].unlink()
+    assert set(verify(out)["damaged"].values()) == {
+        "its shard x.1-of-3.h5 is missing: make it again"
+    }
+    assert verify(out)["unknown"] == 0
+    shards.generate(r, out, 1, 3)
+    assert parts[1].read_bytes() == kept
+    assert verify(out)["damaged"] == {}
+    assert shards.generate(r, whole, 1, 3)["status"] == "complete"
     assert shards.parse("3/3") == shards.parse("0/3") == (0, 3)
     with pytest.raises(ValueError, match="i/n"):
         shards.parse("4")
+
+
+def test_shards_are_extended_by_others(tmp_path):
+    """Parts that are there stay as they are; the zeros of the names grow in the master alone."""
+    out, whole, start = tmp_path / "x.h5", tmp_path / "whole.h5", {"first": 9_998}
+    shards.generate(small(samples=2, **start), out, 0, 1)
+    before = (tmp_path / "x.0-of-1.h5").read_bytes()
+    longer = small(samples=6, **start)
+    for i in (1, 0):
+        assert len(dataset.open(out)) == 2
+        shards.generate(longer, out, i, 2)
+    assert (tmp_path / "x.0-of-1.h5").read_bytes() == before
+    shards.generate(small(samples=7, **start), out, 0, 1)
+    factory.generate(small(samples=7, **start), whole)
+    assert verify(out)["damaged"] == {}
+    with dataset.open(out) as a, dataset.open(whole) as b:
+        assert a.view.keys == b.view.keys
+        assert (a.fields("u", 0.5) == b.fields("u", 0.5)).all()
+        assert list(a.identities()) == list(b.identities())
+    assert sorted(path.name for path in tmp_path.glob("x*")) == [
+        "x.0-of-1.h5", "x.from-10000.0-of-2.h5", "x.from-10000.1-of-2.h5",
+        "x.from-10004.0-of-1.h5", "x.h5",
+    ]  # fmt: skip
+    assert shards.generate(longer, out, 0, 2)["status"] == "complete"
+    assert regenerate(out, 10_003)["same"]
 
 
 def test_drawn_parameters_are_kept_with_each_sample(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fdiff import dataset
+from fdiff.cli import main
 from fdiff.dataset import factory, recipe
 from fdiff.dataset.verify import verify
 
@@ -37,6 +38,27 @@ def test_xarray_reads_what_is_asked_for(tmp_path, layout):
         assert data["u"].mean().values == pytest.approx(
             file.provenance["statistics"]["u"]["mean"], abs=1e-6
         )
+
+
+def test_a_local_cluster_extends_and_refuses_without_noise(tmp_path, capfd):
+    pytest.importorskip("distributed")
+    out, whole = tmp_path / "x.h5", tmp_path / "whole.h5"
+    command = ["generate", "paper-mixture", "--resolution", "8", "--workers", "1"]
+    words = [*command, "--out", str(out), "--dask", "local", "--samples"]
+    assert main([*words, "3"]) == 0
+    assert main([*words, "5"]) == 0
+    assert "2 trajectories (3 were there already)" in capfd.readouterr().err
+    assert main([*command, "--out", str(whole), "--samples", "5"]) == 0
+    with dataset.open(out) as a, dataset.open(whole) as b:
+        assert (a.fields() == b.fields()).all()
+    assert verify(out)["damaged"] == {}
+    # Shards of other samples, begun before there was a master: refused in one sentence.
+    (tmp_path / "y.0-of-2.h5").write_bytes((tmp_path / "x.from-3.1-of-2.h5").read_bytes())
+    capfd.readouterr()
+    assert main([*command, "--out", str(tmp_path / "y.h5"), "--dask", "local"]) == 1
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "y.0-of-2.h5 holds another dataset: first is 4, not 0" in said
 
 
 @pytest.mark.slow

@@ -267,6 +267,10 @@ def test_the_command_takes_a_folder(tmp_path, capsys):
     assert (out / "stats.yaml").is_file()
     assert main(command) == 0
     assert "is complete: 10 trajectories, verified" in capsys.readouterr().err
+    for word in ("show", "regenerate"):
+        more = [] if word == "show" else ["--sample", "3"]
+        assert main([word, str(out), *more]) == 1
+        assert "name a" in capsys.readouterr().err
     assert main([*command, "--shards", "0/2"]) == 1
     assert "made by one process" in capsys.readouterr().err
     assert main([*words, "--out", str(tmp_path / "one.hdf5"), "--workers", "1"]) == 0

@@ -187,6 +187,15 @@ def test_damage_is_an_error_until_it_is_repaired(tmp_path, capfd):
     assert run(capfd, "regenerate", out, "--sample", 9)[0] == 1
 
 
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, capfd):
+    (tmp_path / "taken").write_text("mine")
+    out = tmp_path / "taken" / "x.h5"
+    status, _, err = run(capfd, "generate", "fitzhugh-nagumo", *SMALL, "--out", out)
+    assert status == 1
+    assert "taken: a file of that name is in the way" in err
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
 def test_verify_reads_a_file_of_pdebench(capfd):
     status, _, err = run(capfd, "verify", shared_data("pdebench_diff_react_32.h5"))
     assert status == 0

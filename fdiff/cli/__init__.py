@@ -78,6 +78,9 @@ def explain(error: BaseException) -> str:
             errno.EACCES: "no permission; choose a folder that you may write to",
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.ENOENT: "no such file or folder",
+            errno.EEXIST: "a file of that name is in the way",
+            errno.ENOTDIR: "that is a file; a folder is needed",
+            errno.EFBIG: "files of that size are not allowed here",
             errno.EISDIR: "that is a folder; a file is needed",
         }.get(error.errno, error.strerror or str(error))
         return f"cannot use{place}: {advice}" if place else advice

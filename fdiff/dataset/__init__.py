@@ -9,7 +9,12 @@ from fdiff.dataset.writer import write_fields
 
 def open(path) -> Dataset | ImageFolder:  # named as in `h5py` and `xarray`
     """A dataset for reading: an HDF5 file (`Dataset`) or an MNIST folder (`ImageFolder`)."""
-    return ImageFolder(path) if Path(path).is_dir() else Dataset(path)
+    path = Path(path)
+    if (path / "data").is_dir():
+        raise ValueError(
+            f"{path} holds The Well's folders: name a file, as {path}/data/train/*.hdf5"
+        )
+    return ImageFolder(path) if path.is_dir() else Dataset(path)
 
 
 __all__ = ["Dataset", "ImageFolder", "open", "overlap", "write_fields"]

@@ -7,6 +7,7 @@ The workers and this process see one file system.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,48 +41,60 @@ def generate(
     existing = None if force else factory.existing_recipe(out)
     if existing is not None:
         factory.check_same(existing, recipe, out)
-        if existing.samples == recipe.samples:
+        if existing.samples >= recipe.samples:
             return factory.generate(recipe, out, progress=progress)
     with _client(address, workers) as client:
-        count = count or _count(recipe, out, client)
-        values = recipe.as_dict()
+        known, needed = _parts(recipe, out, count, client, existing is not None)
+        there = sum(part.samples for _, part in known)
+        digits = factory.layout_of(recipe).digits
         tasks = [
             client.submit(
-                _shard, values, str(out), i, count, force, pure=False, retries=_RETRIES,
-                key=f"fdiff-{recipe.digest}-{i}-of-{count}",
+                _shard, part.as_dict(), str(path), digits, force, pure=False, retries=_RETRIES,
+                key=f"fdiff-{part.digest}-{i}-of-{len(needed)}",
             )
-            for i in range(count)
+            for i, (path, part) in enumerate(needed)
         ]  # fmt: skip
         done: list[dict[str, Any]] = []
         for task in as_completed(tasks):
             done.append(task.result())
+            if "refused" in done[-1]:
+                raise ValueError(done[-1]["refused"])
             if progress is not None:
-                progress(sum(d["samples"] for d in done), recipe.samples)
-    if not shards.complete(recipe, out, count):
+                progress(there + sum(d["samples"] for d in done), recipe.samples)
+    if not shards.join(recipe, out, [*known, *needed]):
         raise ValueError(f"not all shards of {out} are visible here: workers need its file system")
-    shards.write_master(recipe, out, count)
     return {
         "status": "written",
         "out": str(out),
         "samples": recipe.samples,
-        "kept": sum(d["kept"] for d in done),
+        "kept": there + sum(d["kept"] for d in done),
         "failed": {i: reason for d in done for i, reason in d["failed"].items()},
     }
 
 
-def _shard(values: dict[str, Any], out: str, i: int, count: int, force: bool) -> dict[str, Any]:
-    """One task."""
-    return shards.generate(from_dict(values), out, i, count, 1, force)
+def _shard(values: dict[str, Any], path: str, digits: int, force: bool) -> dict[str, Any]:
+    """One task. What a retry cannot change is no failure of the task, but its result."""
+    try:
+        return factory.generate(from_dict(values), path, 1, force, None, digits)
+    except ValueError as error:
+        return {"refused": str(error)}
 
 
-def _count(recipe: Recipe, out: Path, client) -> int:
-    """As many shards as an interrupted run began, else four a worker."""
-    for path in sorted(out.parent.glob(f"{out.stem}.*-of-*{out.suffix}*")):
+def _parts(recipe: Recipe, out: Path, count: int | None, client, extends: bool):
+    """Parts that are there, and parts to make: as many as an interrupted run began, else ``count``,
+    else four a worker."""
+    known, (first, *_) = (
+        shards.parts(recipe, out, 1) if extends else ([], shards.afresh(recipe, out, 1))
+    )
+    stem = first[0].name.removesuffix(f".0-of-1{out.suffix}")
+    for path in sorted(out.parent.glob(f"{stem}.0-of-*{out.suffix}*")):
         digits = path.name.split("-of-", 1)[1].split(".", 1)[0]
         if digits.isdigit():
-            return int(digits)
+            count = count or int(digits)
     workers = max(1, len(client.scheduler_info()["workers"]))
-    return min(recipe.samples, _SHARDS_A_WORKER * workers)
+    count = count or min(first[1].samples, _SHARDS_A_WORKER * workers)
+    needed = shards.parts(recipe, out, count)[1] if extends else shards.afresh(recipe, out, count)
+    return known, needed
 
 
 @contextmanager
@@ -97,7 +110,12 @@ def _client(address: str, workers: int):
         return
     # Threads within a worker would share the one that computes: a process a core.
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+        ) as cluster,
         Client(cluster) as client,
     ):
         yield client

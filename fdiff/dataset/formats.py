@@ -30,6 +30,16 @@ class PDEBenchView:
         except (KeyError, TypeError):
             return False
 
+    def missing_part(self, row: int) -> str:
+        """What is wrong where the sample is in another file that is not there, else ""."""
+        import h5py
+
+        link = self.file.get(self.keys[row], getlink=True)
+        if not isinstance(link, h5py.ExternalLink):
+            return ""
+        part = Path(self.file.filename).parent / link.filename
+        return "" if part.exists() else f"its shard {link.filename} is missing: make it again"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one sample, [t, *grid.shape, field]."""
@@ -69,6 +79,9 @@ class WellView:
         self.names = tuple(_text(n) for n in group.attrs["field_names"])
         self.arrays = [group[name] for name in self.names]
         self.keys = [f"{i:04d}" for i in range(self.arrays[0].shape[0])]
+
+    def missing_part(self, row: int) -> str:
+        return ""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -34,6 +34,8 @@ class Dataset:
         import h5py
 
         self.path = Path(path)
+        if self.path.is_dir():
+            raise ValueError(f"{self.path} is a folder: name a dataset file in it")
         if not self.path.is_file():
             if self.path.with_name(self.path.name + ".partial").exists():
                 raise FileNotFoundError(

@@ -169,12 +169,13 @@ class Recipe:
         return f"{self.function_digest}:{self.seed}:{sample}"
 
     def differences(self, other: Recipe) -> list[str]:
-        """``key: ours instead of theirs`` for every key that fixes the samples."""
-        ours, theirs = self.as_dict(), other.as_dict()
+        """``key is theirs, not ours`` for every key that fixes the samples."""
+        ours, theirs = (_flat(recipe.as_dict()) for recipe in (self, other))
+        free = ("samples", "about")
         return [
-            f"{key} is {theirs[key]!r}, not {ours[key]!r}"
-            for key in ours
-            if key not in ("samples", "about") and ours[key] != theirs[key]
+            f"{key} is {_shown(theirs, key)}, not {_shown(ours, key)}"
+            for key in dict.fromkeys([*ours, *theirs])
+            if key not in free and _shown(ours, key) != _shown(theirs, key)
         ]
 
     def override(self, **values: Any) -> Recipe:
@@ -244,6 +245,21 @@ def parse_times(text: str) -> np.ndarray:
     if count < 0 or abs(count - round(count)) > 1e-6 * max(1.0, count):
         raise ValueError(f"recipe key times: the step does not divide the range in {text!r}")
     return np.linspace(start, stop, round(count) + 1)
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Tables within tables by names like ``parameters.Du``."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{above}{key}.")
+        else:
+            found[above + key] = value
+    return found
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "not set"
 
 
 def _digest(value: Any) -> str:

@@ -17,8 +17,11 @@ import numpy as np
 
 from fdiff.dataset import factory
 from fdiff.dataset.reader import ATTRIBUTE, Dataset
-from fdiff.dataset.recipe import Recipe
+from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.files import whole
+
+# A file and the recipe of its samples.
+Part = tuple[Path, Recipe]
 
 
 def parse(text: str) -> tuple[int, int]:
@@ -33,8 +36,32 @@ def parse(text: str) -> tuple[int, int]:
     return i % n, n
 
 
-def part_path(out: Path, i: int, n: int) -> Path:
-    return out.with_name(f"{out.stem}.{i}-of-{n}{out.suffix}")
+def parts(recipe: Recipe, out: Path, n: int) -> tuple[list[Part], list[Part]]:
+    """File and recipe of the parts that ``out`` has already, and of the n that it needs still.
+
+    Where more samples are asked for, the parts that are there stay what they are, and n others hold
+    the rest. Raises ValueError where n parts are too many.
+    """
+    known = _linked(out)
+    there = sum(part.samples for _, part in known)
+    if there >= recipe.samples:
+        return known, []
+    rest = replace(recipe, first=recipe.first + there, samples=recipe.samples - there)
+    stem = f"{out.stem}.from-{rest.first}" if there else out.stem
+    return known, afresh(rest, out.with_name(stem + out.suffix), n)
+
+
+def _linked(out: Path) -> list[Part]:
+    """The parts of a master file; none where there is no master."""
+    if not out.exists():
+        return []
+    with Dataset(out) as master:
+        provenance = master.provenance
+    whole_recipe = from_dict(provenance["recipe"])
+    return [
+        (out.with_name(name), replace(whole_recipe, first=first, samples=samples))
+        for name, first, samples in provenance.get("parts", ())
+    ]
 
 
 def part_recipe(recipe: Recipe, i: int, n: int) -> Recipe:
@@ -54,33 +81,44 @@ def generate(
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Makes part i, and the master ``out`` if all parts are complete; see `factory.generate`."""
+    """Makes part i of the n that ``out`` needs, and ``out`` itself when all are complete.
+
+    Where it needs none, part i is verified; see `factory.generate`.
+    """
     if recipe.format != "pdebench":
         raise ValueError("shards are written in PDEBench's layout: --format pdebench")
     out = Path(out)
     existing = None if force else factory.existing_recipe(out)
     if existing is not None:
         factory.check_same(existing, recipe, out)
+    known, needed = parts(recipe, out, n) if existing else ([], afresh(recipe, out, n))
+    if existing and not known and existing.samples >= recipe.samples:
+        return factory.generate(recipe, out, workers, force, progress)  # one whole file
+    path, part = (needed or known)[i if needed else i % len(known)]
     digits = factory.layout_of(recipe).digits
-    done = factory.generate(
-        part_recipe(recipe, i, n), part_path(out, i, n), workers, force, progress, digits
-    )
-    if complete(recipe, out, n):
-        write_master(recipe, out, n)
+    done = factory.generate(part, path, workers, force, progress, digits)
+    if needed:
+        join(recipe, out, [*known, *needed])
     return done
 
 
-def complete(recipe: Recipe, out: Path, n: int) -> bool:
-    """Whether all parts exist and belong to the recipe."""
-    for i in range(n):
-        path, part = part_path(out, i, n), part_recipe(recipe, i, n)
+def afresh(recipe: Recipe, out: Path, n: int) -> list[Part]:
+    """n parts, whatever is there."""
+    paths = (out.with_name(f"{out.stem}.{i}-of-{n}{out.suffix}") for i in range(n))
+    return [(path, part_recipe(recipe, i, n)) for i, path in enumerate(paths)]
+
+
+def join(recipe: Recipe, out: Path, members: list[Part]) -> bool:
+    """Writes ``out`` if all parts exist and belong to the recipe; whether they do."""
+    for path, part in members:
         found = factory.existing_recipe(path)
         if found is None or found.digest != part.digest or found.samples < part.samples:
             return False
+    _write_master(recipe, out, members)
     return True
 
 
-def write_master(recipe: Recipe, out: Path, n: int) -> None:
+def _write_master(recipe: Recipe, out: Path, members: list[Part]) -> None:
     """A file of external links, so that the parts read as one; they must stay beside it."""
     import h5py
 
@@ -88,17 +126,16 @@ def write_master(recipe: Recipe, out: Path, n: int) -> None:
     known = []
     # A name of its own: two jobs may get here at once, and either result will do.
     with whole(out, f".{os.getpid()}.partial") as partial, h5py.File(partial, "w") as file:
-        for i in range(n):
-            path, part = part_path(out, i, n), part_recipe(recipe, i, n)
-            for sample in range(part.first, part.first + part.samples):
-                key = layout.key(sample)
-                file[key] = h5py.ExternalLink(path.name, f"/{key}")
+        for path, part in members:
             with Dataset(path) as shard:
                 known.append(shard.provenance)
+                for offset, key in enumerate(shard.view.keys[: part.samples]):
+                    target = h5py.ExternalLink(path.name, f"/{key}")
+                    file[layout.key(part.first + offset)] = target
         root = factory.root_attributes(recipe, {})
         root["failed"] = {k: v for p in known for k, v in p["failed"].items()}
         root["statistics"] = merged([p["statistics"] for p in known if p["statistics"]])
-        root["shards"] = n
+        root["parts"] = [[path.name, part.first, part.samples] for path, part in members]
         file.attrs[ATTRIBUTE] = json.dumps(root)
 
 

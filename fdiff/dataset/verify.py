@@ -36,7 +36,7 @@ def verify(path: Path | str, progress=None) -> dict[str, Any]:
                 damaged[index] = reason
             if "failed" in known:
                 failed[index] = known["failed"]
-            unknown += not known
+            unknown += not known and not reason
             if progress is not None:
                 progress(row + 1, expected)
     return {"samples": expected, "damaged": damaged, "failed": failed, "unknown": unknown}
@@ -51,7 +51,7 @@ def _check(file: Dataset, row: int) -> tuple[str, dict[str, Any]]:
             return "", {}
         found = [checksum(part) for part in _bytes(*file.view.regions(row))]
     except (OSError, KeyError, ValueError) as error:
-        return f"it cannot be read: {error}", {}
+        return file.view.missing_part(row) or f"it cannot be read: {error}", {}
     return ("" if found == known["checksum"] else "its bytes have another checksum"), known
 
 
