@@ -70,7 +70,7 @@ def ours():
     return FNO(
         box, hidden_channels=WIDTH, n_layers=LAYERS, n_modes=2 * MODES, mixing="full",
         coordinates=True,
-    ).save_memory()  # fmt: skip
+    )  # fmt: skip
 
 
 def weight_count(module) -> int:

@@ -8,8 +8,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import fdiff  # noqa: E402
-from fdiff.nn import FNO, UNO, FullMixing, RadialMixing, UNet, from_modes, to_modes  # noqa: E402
+from fdiff.nn import FNO, UNO, FullMixing, RadialMixing, UNet, from_modes, spectral, stack, to_modes  # noqa: E402  # noqa: E402
+from fdiff.nn.fno import run_blocks  # noqa: E402
+from fdiff.nn.scratch import room, scratch  # noqa: E402
 from fdiff.nn.spectral import mode_count  # noqa: E402
+from fdiff.nn.stack import Projection  # noqa: E402
 
 BOXES = [
     fdiff.Grid((9,), 2.0, "periodic"),
@@ -185,16 +188,92 @@ def test_saving_memory_changes_no_gradient(kind):
         torch.testing.assert_close(saved, plain, rtol=0, atol=1e-12)
 
 
-def test_the_modulated_residual_has_the_gradients_of_its_formula():
-    from fdiff.nn.activation import ModulatedResidual
+def gradients(output, *inputs):
+    """Of a fixed functional of ``output``."""
+    weight = torch.randn(output.shape, generator=torch.Generator().manual_seed(5)).to(output)
+    return torch.autograd.grad((weight * output).sum(), inputs, retain_graph=True)
 
+
+@boxes
+@pytest.mark.parametrize("mixing", ["full", "radial"])
+@pytest.mark.parametrize("matrices", [True, False])
+def test_a_stack_of_blocks_is_its_formula_with_its_gradients(box, mixing, matrices, monkeypatch):
+    monkeypatch.setattr(spectral, "uses_matrices", lambda *_: matrices)
+    modes = tuple(n - 2 for n in box.shape)
+    blocks = random_network(box, modes, n_layers=3, mixing=mixing).blocks
+    x, embedded = nodes(box, 6, batch=3).requires_grad_(), nodes(box, 1, batch=3).flatten(1)[:, :6]
+    inputs = [x, *blocks.parameters()]
+    weights = {block.mixing: block.mixing.weight() for block in blocks}
+    expected = x
+    for block in blocks:
+        expected = block(expected, embedded, box, weights[block.mixing])
+    found = run_blocks(blocks, x, embedded, box, weights)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
+    for ours, plain in zip(gradients(found, *inputs), gradients(expected, *inputs)):
+        torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        again = run_blocks(blocks, x.detach().clone(), embedded, box, weights)
+    torch.testing.assert_close(again, expected, rtol=0, atol=1e-13)
+
+
+def test_the_projection_has_the_gradients_of_its_formula():
     generator = torch.Generator().manual_seed(0)
-    shapes = [(2, 3, 4, 5), (2, 3, 4, 5), (2, 1, 1, 5), (2, 1, 1, 5)]
+    shapes = [(2, 3, 4, 5), (7, 5), (7,), (2, 7), (2,)]
     inputs = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
-    x, h, scale, shift = (u.requires_grad_() for u in inputs)
-    expected = x + torch.nn.functional.silu(scale * h + shift)
-    torch.testing.assert_close(ModulatedResidual.apply(x, h, scale, shift), expected)
-    assert torch.autograd.gradcheck(ModulatedResidual.apply, (x, h, scale, shift))
+    x, w1, b1, w2, b2 = (u.requires_grad_() for u in inputs)
+    expected = torch.nn.functional.silu(x @ w1.T + b1) @ w2.T + b2
+    torch.testing.assert_close(Projection.apply(x, w1, b1, w2, b2), expected)
+    assert torch.autograd.gradcheck(Projection.apply, (x, w1, b1, w2, b2))
+
+
+@pytest.mark.parametrize("kind", [FNO, UNO])
+@pytest.mark.parametrize("boundary", ["neumann", "periodic"])
+def test_pieces_of_a_batch_give_what_the_whole_batch_gives(kind, boundary, monkeypatch):
+    grid = fdiff.Grid((9, 8), 1.0, boundary)
+    network = random_network(grid, 6, kind, coordinates=True)
+    x, t = smooth(grid, (6, 6), batch=5), torch.linspace(-1, 1, 5, dtype=torch.float64)
+    found = []
+    for samples in (5, 2, 1):  # 2 leaves a rest of 1
+        monkeypatch.setattr(stack, "PIECE", samples * grid.size * 6)
+        output = network(x, t)
+        with torch.no_grad():
+            torch.testing.assert_close(network(x, t), output, rtol=0, atol=1e-13)
+        found.append([output, *gradients(output, *network.parameters())])
+    for other in found[1:]:
+        for whole, pieces in zip(found[0], other):
+            torch.testing.assert_close(pieces, whole, rtol=1e-12, atol=1e-12)
+
+
+def test_passes_do_not_share_memory_that_another_pass_needs():
+    coarse, fine = (fdiff.Grid((n, n), 1.0, "neumann") for n in (8, 12))
+    network, t = random_network(coarse, 6), torch.zeros(2, dtype=torch.float64)
+    inputs = [smooth(grid, (6, 6)) for grid in (coarse, fine)]
+    alone = [gradients(network(x, t), *network.parameters()) for x in inputs]
+    with torch.no_grad():
+        values = [network(x, t).clone() for x in inputs]
+    outputs = [network(x, t) for x in inputs]  # both before either backward pass
+    with torch.no_grad():
+        kept = [network(x, t) for x in inputs]
+    for output, expected in zip(outputs, alone):
+        for _ in range(2):
+            for ours, other in zip(gradients(output, *network.parameters()), expected):
+                assert torch.equal(ours, other)
+    for value, output in zip(values, kept):
+        assert torch.equal(value, output)
+
+
+def test_scratch_memory_is_kept_and_room_is_not():
+    like = torch.empty(0, dtype=torch.float64)
+    first, smaller = scratch("a", (4, 5), like), scratch("a", (3, 2), like)
+    assert first.shape == (4, 5)
+    assert smaller.data_ptr() == first.data_ptr()
+    assert scratch("b", (4, 5), like).data_ptr() != first.data_ptr()
+    assert scratch("a", (4, 5), like.float()).dtype == torch.float32
+    large = [room((3, 1 << 20), like) for _ in range(2)]
+    assert large[0].shape == (3, 1 << 20)
+    assert large[0].dtype == torch.float64
+    assert all(u.data_ptr() % 64 == 0 for u in large)
+    assert large[0].data_ptr() != large[1].data_ptr()
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "neumann", "dirichlet", ("periodic", "neumann")])

@@ -22,7 +22,7 @@ from fdiff.nn.spectral import (
     mode_major,
     to_modes,
 )
-from fdiff.nn.stack import Projection, SpectralStack, piece_size
+from fdiff.nn.stack import Projection, SpectralStack, piece_size, run_in_place
 
 MIXINGS = {"radial": RadialMixing, "full": FullMixing}
 
@@ -87,7 +87,7 @@ class SpectralBlock(nn.Module):
 def run_blocks(blocks, h: Tensor, embedded: Tensor, grid: Grid, weights: dict) -> Tensor:
     """``h``, ``(batch, *grid.shape, channels)``, through blocks of equal modes.
 
-    ``weights``: of each block's mixing.
+    ``weights``: of each block's mixing. Outside autograd ``h`` is used up.
     """
     if blocks[0].oversampling > 1 or _traced(h.device):
         for block in blocks:
@@ -97,7 +97,9 @@ def run_blocks(blocks, h: Tensor, embedded: Tensor, grid: Grid, weights: dict) -
     for block in blocks:
         tensors += [weights[block.mixing], block.pointwise.weight]
         tensors += block.scale_and_shift(embedded, grid.dim)
-    return SpectralStack.apply(grid, blocks[0].n_modes, h, *tensors)
+    if torch.is_grad_enabled():
+        return SpectralStack.apply(grid, blocks[0].n_modes, h, *tensors)
+    return run_in_place(h.contiguous(), grid, blocks[0].n_modes, *tensors)
 
 
 def _traced(device: torch.device) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fdiff import backends
 from fdiff.grid import Grid
 from fdiff.nn.precision import full_precision
+from fdiff.nn.scratch import scratch
 
 # Measured on a CPU core at 64² to 256² nodes. On real axes, which an FFT must reorder, products win
 # up to this many modes; on a periodic axis while the modes are fewer than this share of the nodes.
@@ -76,17 +77,6 @@ def from_modes(c: Tensor, grid: Grid, n_modes: tuple[int, ...], matrices: bool |
     """Nodes ``(batch, *grid.shape, channels)`` of coefficients as `to_modes` gives them."""
     if uses_matrices(grid, n_modes) if matrices is None else matrices:
         return _from_modes_by_matrices(c, grid, n_modes)
-    return _from_modes_by_ffts(c, grid, n_modes)
-
-
-def add_from_modes(u: Tensor, c: Tensor, grid: Grid, n_modes: tuple[int, ...]) -> Tensor:
-    """`from_modes` of ``c`` added to the contiguous ``u`` in place; outside autograd."""
-    if uses_matrices(grid, n_modes):
-        return _from_modes_by_matrices(c, grid, n_modes, add_to=u)
-    return u.add_(_from_modes_by_ffts(c, grid, n_modes))
-
-
-def _from_modes_by_ffts(c: Tensor, grid: Grid, n_modes: tuple[int, ...]) -> Tensor:
     c = c.movedim(-1, 1) * math.sqrt(grid.volume)
     for axis, kept in enumerate(_positions(grid, n_modes, c.device)):
         shape = list(c.shape)
@@ -141,26 +131,30 @@ def _products(grid: Grid, n_modes: tuple[int, ...], dtype, device):
     return products
 
 
-def _along(matrix: Tensor, u: Tensor, axis: int, add_to: Tensor | None = None) -> Tensor:
-    """``matrix`` (out, in) applied to axis ``axis`` of ``u`` as one batched product; ``add_to``,
-    contiguous, takes the sum in place."""
+def _along(matrix: Tensor, u: Tensor, axis: int, slot: str = "", add_to: Tensor | None = None):
+    """``matrix`` (out, in) applied to axis ``axis`` of ``u`` as one batched product.
+
+    Outside autograd the result may be in scratch memory, ``slot``, or be added to ``add_to``.
+    """
     lead, rest = u.shape[:axis], u.shape[axis + 1 :]
     if u.is_complex() and not matrix.is_complex():
         real = torch.view_as_real(u)
         return torch.view_as_complex(_along(matrix, real, axis).contiguous())
     flat = u.reshape(math.prod(lead), u.shape[axis], math.prod(rest))
+    shape = (len(flat), matrix.shape[0], flat.shape[2])
     # Expanded by hand: torch.matmul would fold the batch into one product and copy ``u`` for it.
     matrices = matrix.expand(len(flat), *matrix.shape)
     if add_to is not None:
-        target = add_to.view(len(flat), matrix.shape[0], -1)
-        torch.baddbmm(target, matrices, flat, out=target)
-        return add_to
-    return torch.bmm(matrices, flat).reshape(*lead, matrix.shape[0], *rest)
+        return torch.baddbmm(add_to.view(shape), matrices, flat, out=add_to.view(shape))
+    out = scratch(slot, shape, flat) if slot else None
+    return torch.bmm(matrices, flat, out=out).reshape(*lead, matrix.shape[0], *rest)
 
 
-def _to_modes_by_matrices(u: Tensor, grid: Grid, n_modes: tuple[int, ...]) -> Tensor:
+def _to_modes_by_matrices(
+    u: Tensor, grid: Grid, n_modes: tuple[int, ...], slots: bool = False
+) -> Tensor:
     for axis, forward, _ in _products(grid, n_modes, backends.of(u).real_dtype(u), u.device):
-        u = _along(forward, u, axis + 1)
+        u = _along(forward, u, axis + 1, f"axis {axis}" if slots else "")
         if axis == grid.basis.halved_axis:
             u = torch.complex(*u.chunk(2, axis + 1))
     return u
@@ -174,8 +168,30 @@ def _from_modes_by_matrices(
         if axis == grid.basis.halved_axis:
             c = torch.cat([c.real, c.imag], axis + 1)
         last = axis == products[0][0]
-        c = _along(inverse, c, axis + 1, add_to if last else None)
+        slot = "" if add_to is None else f"axis {axis}"
+        c = _along(inverse, c, axis + 1, slot, add_to if last else None)
     return c
+
+
+def write_modes(out: Tensor, u: Tensor, grid: Grid, n_modes: tuple[int, ...]) -> Tensor:
+    """`to_modes` of ``u`` written to ``out``: ``(count, batch, channels)``; outside autograd."""
+    if uses_matrices(grid, n_modes):
+        c = _to_modes_by_matrices(u, grid, n_modes, slots=True)
+    else:
+        c = to_modes(u, grid, n_modes, matrices=False)
+    return out.copy_(c.flatten(1, -2).transpose(0, 1))
+
+
+def add_from_modes(u: Tensor, c: Tensor, grid: Grid, n_modes: tuple[int, ...]) -> None:
+    """`from_modes` of ``c``, ``(count, batch, channels)``, added to the contiguous ``u``; outside
+    autograd."""
+    shape = (c.shape[1], *mode_count(grid, n_modes), c.shape[2])
+    ordered = scratch("ordered", shape, c)
+    ordered.flatten(1, -2).copy_(c.transpose(0, 1))
+    if uses_matrices(grid, n_modes):
+        _from_modes_by_matrices(ordered, grid, n_modes, add_to=u)
+    else:
+        u.add_(from_modes(ordered, grid, n_modes, matrices=False))
 
 
 @lru_cache(maxsize=256)
@@ -236,12 +252,12 @@ def batch_major(c: Tensor, modes: tuple[int, ...]) -> Tensor:
     return c.transpose(0, 1).unflatten(1, modes)
 
 
-def mix(c: Tensor, weight: Tensor) -> Tensor:
+def mix(c: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     """``c_k W(k)``: ``(count, batch, in)`` times ``(count, in, out)``."""
     if c.is_complex() and not weight.is_complex():
         # There is no complex bfloat16, which an autocast may have made of the product.
-        return torch.complex(*torch.bmm(_parts(c), weight).to(c.real.dtype).chunk(2, 1))
-    return torch.bmm(c, weight)
+        return torch.complex(*torch.bmm(_parts(c), weight).to(c.real.dtype).chunk(2, 1), out=out)
+    return torch.bmm(c, weight, out=out)
 
 
 def mix_gradient(c: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Spectral blocks and the projection behind them with their backward passes written out.
+"""Spectral blocks and the projection behind them with their passes written out.
 
-Autograd would keep a tensor for each operation and allocate the next, and fresh pages of memory cost
-more than the products. Here a step keeps what it needs, works in place, and goes through a batch in
-pieces, so that what passes from one operation to the next stays in the cache.
+Autograd would keep a tensor for each operation and allocate the next. Here a batch goes through in
+pieces, so that what passes from one operation to the next stays in the cache, and all but what the
+backward pass needs is scratch memory.
 """
 
 from __future__ import annotations
@@ -16,29 +16,50 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
 from fdiff.grid import Grid
+from fdiff.nn.scratch import room, scratch
 from fdiff.nn.spectral import (
     add_from_modes,
     adjoint_weights,
-    batch_major,
     mix,
     mix_gradient,
-    mode_count,
-    mode_major,
-    to_modes,
+    write_modes,
 )
 
-# Numbers in a piece of a field with all its channels: on a CPU a few such tensors fit its caches.
-PIECE = {"cpu": 2**18}
-LARGE_PIECE = 2**26
+# Numbers in a piece of a field with all its channels: a few tensors of 4 MiB stay in a CPU's cache
+# together, and each is long enough for its threads.
+PIECE = 2**20
+LARGE_PIECE = 2**26  # on other devices
 
 
 def piece_size(grid: Grid, channels: int, device: torch.device) -> int:
     """Samples that go through the layers together."""
-    return max(1, PIECE.get(device.type, LARGE_PIECE) // (grid.size * channels))
+    numbers = PIECE if device.type == "cpu" else LARGE_PIECE
+    return max(1, numbers // (grid.size * channels))
 
 
 def _blocks(weights: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
     return zip(*[iter(weights)] * 4)
+
+
+def block(x: Tensor, grid: Grid, n_modes, weights, c: Tensor, h: Tensor, out: Tensor) -> Tensor:
+    """``x + silu(scale h + shift)``, ``h = K x + P x``; fills ``c`` (the modes of x) and ``h``."""
+    mixing, pointwise, scale, shift = weights
+    write_modes(c, x, grid, n_modes)
+    torch.mm(x.flatten(0, -2), pointwise.t(), out=h.flatten(0, -2))
+    mixed = mix(c, mixing, scratch("mixed", (*c.shape[:2], mixing.shape[2]), c))
+    add_from_modes(h, mixed, grid, n_modes)
+    argument = torch.addcmul(shift, h, scale, out=scratch("argument", h.shape, h))
+    return torch.add(x, silu(argument, inplace=True), out=out)
+
+
+def run_in_place(x: Tensor, grid: Grid, n_modes: tuple[int, ...], *weights: Tensor) -> Tensor:
+    """`SpectralStack` outside autograd: ``x`` is contiguous and is used up."""
+    adjoint = adjoint_weights(grid, n_modes, x.dtype, x.device)
+    like = x.new_empty(0, dtype=x.dtype.to_complex()) if grid.basis.is_complex else x
+    for entries in _blocks(weights):
+        c = scratch("modes", (len(adjoint), len(x), x.shape[-1]), like)
+        x = block(x, grid, n_modes, entries, c, scratch("h", x.shape, x), x)
+    return x
 
 
 @final
@@ -55,65 +76,70 @@ class SpectralStack(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, grid: Grid, n_modes: tuple[int, ...], x: Tensor, *weights: Tensor) -> Tensor:
-        modes, kept = mode_count(grid, n_modes), []
+        n_blocks = len(weights) // 4
+        adjoint = adjoint_weights(grid, n_modes, x.dtype, x.device)
+        like = x.new_empty(0, dtype=x.dtype.to_complex()) if grid.basis.is_complex else x
+        c = room((n_blocks, len(adjoint), len(x), x.shape[-1]), like)
+        *h, out = kept = room((n_blocks + 1, *x.shape), x)
         x = x.contiguous()
-        for mixing, pointwise, scale, shift in _blocks(weights):
-            c = mode_major(to_modes(x, grid, n_modes))
-            h = torch.mm(x.flatten(0, -2), pointwise.t()).view_as(x)
-            add_from_modes(h, batch_major(mix(c, mixing), modes), grid, n_modes)
-            kept += [c, h]
-            x = silu(torch.addcmul(shift, h, scale), inplace=True).add_(x)
+        for entries, modes, inner in zip(_blocks(weights), c, h):
+            x = block(x, grid, n_modes, entries, modes, inner, out)
         ctx.grid, ctx.n_modes = grid, n_modes
-        ctx.save_for_backward(x, *kept, *weights)
-        return x
+        ctx.save_for_backward(kept, c, *weights)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor):
-        x, *saved = ctx.saved_tensors
-        grid, n_modes = ctx.grid, ctx.n_modes
-        modes, nodes = mode_count(grid, n_modes), tuple(range(1, x.ndim - 1))
-        count = len(saved) // 3
-        kept, weights = saved[:count], saved[count:]
+        (*h, x), c, *weights = ctx.saved_tensors
+        grid, n_modes, nodes = ctx.grid, ctx.n_modes, tuple(range(1, x.ndim - 1))
         adjoint = adjoint_weights(grid, n_modes, x.dtype, x.device)
-        of_weights = []
-        for i, block in reversed(list(enumerate(_blocks(weights)))):
-            mixing, pointwise, scale, shift = block
-            c, h = kept[2 * i : 2 * i + 2]
-            argument = torch.addcmul(shift, h, scale)
-            inner = torch.ops.aten.silu_backward(gradient, argument)
-            x = x - silu(argument, inplace=True)
+        given, gradient = gradient, torch.empty_like(x)
+        of_weights: list[Tensor] = []
+        for i, entries in reversed(list(enumerate(_blocks(tuple(weights))))):
+            mixing, pointwise, scale, shift = entries
+            argument = torch.addcmul(shift, h[i], scale, out=scratch("argument", x.shape, x))
+            inner = scratch("inner", x.shape, x)
+            torch.ops.aten.silu_backward(given, argument, grad_input=inner)
+            x = torch.sub(x, silu(argument, inplace=True), out=scratch("x", x.shape, x))
             of_shift = inner.sum(nodes, keepdim=True)
-            of_scale = torch.mul(inner, h, out=argument).sum(nodes, keepdim=True)
-            inner.mul_(scale)
-            flat = inner.flatten(0, -2)
-            of_pointwise = torch.mm(flat.t(), x.flatten(0, -2))
-            gradient = torch.addmm(gradient.flatten(0, -2), flat, pointwise).view_as(x)
-            e = mode_major(to_modes(inner, grid, n_modes))
-            of_mixing = mix_gradient(c, adjoint * e, mixing)
-            add_from_modes(gradient, batch_major(mix(e, mixing.mH), modes), grid, n_modes)
+            of_scale = torch.mul(inner, h[i], out=argument).sum(nodes, keepdim=True)
+            rows = inner.mul_(scale).flatten(0, -2)
+            of_pointwise = torch.mm(rows.t(), x.flatten(0, -2))
+            torch.addmm(given.flatten(0, -2), rows, pointwise, out=gradient.flatten(0, -2))
+            given = gradient
+            # The adjoint of K is from_modes W^H to_modes: the weights of the modes cancel.
+            e = write_modes(scratch("modes", c[i].shape, c), inner, grid, n_modes)
+            add_from_modes(gradient, mix(e, mixing.mH, scratch("mixed", e.shape, e)), grid, n_modes)
+            of_mixing = mix_gradient(c[i], e.mul_(adjoint), mixing)
             of_weights = [of_mixing, of_pointwise, of_scale, of_shift, *of_weights]
         return None, None, gradient, *of_weights
 
 
 @final
 class Projection(torch.autograd.Function):
-    """``W_2 silu(W_1 x + b_1) + b_2`` at every node; the hidden layer is computed again backward."""
+    """``W_2 silu(W_1 x + b_1) + b_2`` at every node; the backward pass recomputes the inside."""
 
     @staticmethod
     def forward(ctx, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
         ctx.save_for_backward(x, w1, b1, w2)
-        hidden = torch.addmm(b1, x.flatten(0, -2), w1.t())
-        return torch.addmm(b2, silu(hidden, inplace=True), w2.t()).view(*x.shape[:-1], -1)
+        hidden = silu(_hidden(x, w1, b1), inplace=True)
+        return torch.addmm(b2, hidden, w2.t()).view(*x.shape[:-1], -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor):
         x, w1, b1, w2 = ctx.saved_tensors
         rows, gradient = x.flatten(0, -2), gradient.flatten(0, -2)
-        hidden = torch.addmm(b1, rows, w1.t())
-        inner = torch.ops.aten.silu_backward(torch.mm(gradient, w2), hidden)
+        hidden = _hidden(x, w1, b1)
+        inner = torch.mm(gradient, w2, out=scratch("outer", hidden.shape, x))
+        torch.ops.aten.silu_backward(inner, hidden, grad_input=inner)
         of_w2 = torch.mm(gradient.t(), silu(hidden, inplace=True))
         of_w1 = torch.mm(inner.t(), rows)
         of_x = torch.mm(inner, w1).view_as(x)
         return of_x, of_w1, inner.sum(0), of_w2, gradient.sum(0)
+
+
+def _hidden(x: Tensor, w1: Tensor, b1: Tensor) -> Tensor:
+    rows = x.flatten(0, -2)
+    return torch.addmm(b1, rows, w1.t(), out=scratch("hidden", (len(rows), len(w1)), x))
