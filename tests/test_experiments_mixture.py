@@ -192,7 +192,7 @@ def test_errors_are_averaged_over_equally_spaced_times_only():
     assert results.error("published", "fno").shape == (3, counts)
     assert results.absolute("plain", "standard") == pytest.approx(np.full((3, counts), 0.5))
     claims = list(mixture.comparisons(results))
-    assert len(claims) == 4 * 8 + 2
+    assert len(claims) == 4 * 9 + 2
     assert not any(claim.verdict == "FAIL" for claim in claims)
 
 

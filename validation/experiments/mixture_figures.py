@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from fdiff import compat
 from fdiff.metrics.estimate import student
 from fdiff.plots import BLACK, BLUE, GREEN, GREY, ORANGE, _axes, gallery
-from validation.experiments.figures import line
 from validation.experiments.mixture_problem import PRIORS, TRAINED, Published, prior, square
 
 NAMES = {
@@ -35,7 +36,7 @@ def by_resolution(errors: dict, trained: dict, linear: dict, resolutions: list[i
     for place, name in zip(axes[0], priors):
         place.axvline(TRAINED, color=GREY, lw=0.8, ls=":")
         for mode, (color, marker) in STYLES.items():
-            line(place, resolutions, errors[mode][name], color, marker, LABELS[mode])
+            draw_intervals(place, resolutions, errors[mode][name], color, marker, LABELS[mode])
         at = student(trained[name])
         place.plot(
             [TRAINED * 1.07], [at.value], marker="s", ms=6, mfc="white", mec=ORANGE, ls="none",
@@ -51,6 +52,18 @@ def by_resolution(errors: dict, trained: dict, linear: dict, resolutions: list[i
     axes[0, 0].set_ylabel("score error in H, relative")
     _legend(figure, axes[0, 0], 2)
     return figure
+
+
+def draw_intervals(place, x, values: np.ndarray, color, marker, label) -> None:
+    """Means over the seeds (first axis) with Student's 95 % intervals; of one seed, the values."""
+    estimates = [student(column) for column in values.T]
+    half = [(estimate.high - estimate.low) / 2 for estimate in estimates]
+    mean = [estimate.value for estimate in estimates]
+    # A bar to zero or below has no place on a logarithmic axis.
+    below = np.minimum(half, 0.9 * np.array(mean))
+    place.errorbar(
+        x, mean, [below, half], color=color, marker=marker, ms=4, lw=1.3, capsize=2, label=label
+    )
 
 
 def over_time(curves: dict, times: list[float], resolutions: list[int]):
