@@ -1,35 +1,14 @@
-"""What the experiments' figures share: axes, colours told apart by colour-blind readers, bars."""
+"""What figures of several experiments share."""
 
 from __future__ import annotations
 
-import numpy as np
 
-from fdiff.metrics.estimate import student
-from fdiff.plots import BLACK, BLUE, GREEN, GREY, ORANGE, _axes
+def readable(axis) -> None:
+    """Plain numbers 1, 2, 5, .. on a logarithmic axis of less than two decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-# Okabe and Ito's palette beyond the four of `fdiff.plots`.
-SKY, YELLOW, PURPLE = "#56B4E9", "#E69F00", "#CC79A7"
-CYCLE = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK, GREY)
-MARKERS = "os^Dv<>P"
-
-
-def axes(*args, **options):
-    """``figure, axes`` in the style of `fdiff.plots`."""
-    return _axes(*args, **options)
-
-
-def interval_bars(values) -> tuple[np.ndarray, np.ndarray]:
-    """Means and half intervals of ``(runs, places)`` values; no bars for a single run."""
-    estimates = [student(column) for column in np.asarray(values, float).T]
-    return (
-        np.array([e.value for e in estimates]),
-        np.array([(e.high - e.low) / 2 for e in estimates]),
-    )
-
-
-def line(place, x, values, color, marker="o", label=None, **options) -> None:
-    """Means over runs of ``(runs, places)`` values against ``x`` with Student's intervals."""
-    mean, half = interval_bars(values)
-    place.errorbar(
-        x, mean, half, color=color, marker=marker, ms=4, lw=1.2, capsize=2, label=label, **options
-    )
+    low, high = axis.get_view_interval()
+    if high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
