@@ -21,7 +21,7 @@ from fdiff.nn import (  # noqa: E402
     from_x0,
     to_x0,
 )
-from fdiff.nn.loss import mean_and_std, shell_weights, squared_norm  # noqa: E402
+from fdiff.nn.loss import mean_and_std, shell_weights  # noqa: E402
 
 BOX = fdiff.Grid((12, 9), (2.0, 1.5), ("neumann", "periodic"))
 NOISE = fdiff.BesselCovariance(40.0, 15.0, 1.75)
@@ -178,13 +178,6 @@ def test_shell_weights_share_one_among_the_shells():
         weights = shell_weights(grid)
         assert weights.sum() == pytest.approx(1.0)
         assert not weights[~grid.basis.retained].any()
-
-
-def test_the_squared_norm_is_the_quadrature_of_the_square():
-    u = np.random.default_rng(0).standard_normal((3, 2, *BOX.shape))
-    c = torch.from_numpy(BOX.basis.forward(u))
-    expected = (u**2).sum((1, 2, 3)) * BOX.cell_volume
-    np.testing.assert_allclose(squared_norm(c, BOX).numpy(), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "neumann", "dirichlet"])

@@ -16,7 +16,13 @@ from fdiff.nn.progress import Progress
 from fdiff.nn.run import Run, load_run, save_run
 from fdiff.nn.score import NetworkScore
 from fdiff.nn.spectral import FullMixing, RadialMixing, from_modes, to_modes
-from fdiff.nn.spectrum import ShellSpectrum, estimate_mean, estimate_spectrum
+from fdiff.nn.spectrum import (
+    ChannelSpectra,
+    ShellSpectrum,
+    estimate_mean,
+    estimate_spectra,
+    estimate_spectrum,
+)
 from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
 from fdiff.nn.unet import UNet
 from fdiff.nn.uno import UNO
@@ -25,6 +31,7 @@ __all__ = [
     "FNO",
     "PREDICTIONS",
     "UNO",
+    "ChannelSpectra",
     "Config",
     "Denoiser",
     "DenoiserConfig",
@@ -51,6 +58,7 @@ __all__ = [
     "default_steps",
     "denoising_loss",
     "estimate_mean",
+    "estimate_spectra",
     "estimate_spectrum",
     "from_modes",
     "from_x0",

@@ -14,7 +14,7 @@ from torch import Tensor
 import fdiff
 from fdiff.files import write_bytes
 from fdiff.grid import Grid
-from fdiff.nn.spectrum import ShellSpectrum
+from fdiff.nn.spectrum import ChannelSpectra, ShellSpectrum
 from fdiff.score.mean import Field
 
 # What `run.json` may hold by the name of its class: plain numbers, no code.
@@ -95,6 +95,8 @@ def to_json(value) -> Any:
         return {"values": value.values.tolist(), "grid": to_json(value.grid)}
     if isinstance(value, int | float):
         return float(value)
+    if isinstance(value, ChannelSpectra):
+        return [to_json(spectrum) for spectrum in value.channels]
     name = type(value).__name__
     if name not in KINDS:
         raise ValueError(f"a run cannot record {name}; it records {', '.join(KINDS)}")
@@ -111,8 +113,10 @@ def mean_from_json(value) -> float | Field:
     return float(value)
 
 
-def object_from_json(value: dict[str, Any]):
-    """A covariance or schedule."""
+def object_from_json(value: dict[str, Any] | list[dict[str, Any]]):
+    """A covariance (a list: one a channel) or schedule."""
+    if isinstance(value, list):
+        return ChannelSpectra(tuple(object_from_json(one) for one in value))
     arguments: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in value.items()
     }

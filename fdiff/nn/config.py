@@ -7,15 +7,16 @@ import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import nn
 
-from fdiff.covariance import BesselCovariance, CovarianceOperator
+from fdiff.covariance import BesselCovariance
 from fdiff.grid import Grid
 from fdiff.nn.fno import FNO
 from fdiff.nn.loss import PREDICTIONS
 from fdiff.nn.oriented import OrientedFNO
 from fdiff.nn.precision import PRECISIONS
-from fdiff.nn.precondition import Denoiser, PlainDenoiser, WienerDenoiser
+from fdiff.nn.precondition import Covariance, Denoiser, PlainDenoiser, WienerDenoiser
 from fdiff.nn.unet import UNet
 from fdiff.nn.uno import UNO
 
@@ -78,15 +79,15 @@ class DenoiserConfig:
                 "wiener = false for a plain prediction"
             )
 
-    def noise(self, grid: Grid, covariance: CovarianceOperator) -> BesselCovariance:
-        """The noise covariance with the data's trace."""
+    def noise(self, grid: Grid, covariance: Covariance) -> BesselCovariance:
+        """The noise covariance with the data's trace, the mean of the channels'."""
         shift = self.noise_shift / max(grid.lengths) ** 2
         unit = BesselCovariance(1.0, shift, self.noise_power)
         if not unit.is_trace_class(grid.dim):
             raise ValueError(
                 f"noise_power must exceed dim / 2 = {grid.dim / 2:g}, got {self.noise_power}"
             )
-        data = covariance.trace(grid) + covariance.tail_trace(grid)
+        data = float(np.mean(covariance.trace(grid) + covariance.tail_trace(grid)))
         total = unit.trace(grid) + unit.tail_trace(grid)
         return BesselCovariance(data / total, shift, self.noise_power)
 

@@ -11,8 +11,8 @@ import numpy as np
 from torch import nn
 
 from fdiff.grid import Grid
+from fdiff.nn import augment, parallel
 from fdiff.nn import checkpoint as files
-from fdiff.nn import parallel
 from fdiff.nn.board import Board, open_writer
 from fdiff.nn.config import Config
 from fdiff.nn.fields import checked_fields, level_grids, restricted
@@ -20,9 +20,10 @@ from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser
 from fdiff.nn.progress import Progress
 from fdiff.nn.run import FORMAT, Run, as_run, build_denoiser, read_description, save_run
-from fdiff.nn.spectrum import estimate_mean, estimate_spectrum
+from fdiff.nn.spectrum import estimate_mean, estimate_spectra
 from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
 from fdiff.schedule import LinearSchedule
+from fdiff.score.mean import Field
 
 
 def train(
@@ -127,8 +128,9 @@ def _described(fields, grid: Grid, config: Config, network) -> dict[str, Any]:
     c = grid.basis.project(grid.basis.forward(np.asarray(fields, float)))
     channels = c.shape[1]
     mean = estimate_mean(c if channels > 1 else c[:, 0], grid)
+    mean = Field(augment.symmetrised(mean.values, grid, config.training.symmetries), grid)
     centred = c - grid.basis.forward(mean.values)
-    covariance = estimate_spectrum(centred, grid)
+    covariance = estimate_spectra(centred, grid)
     return {
         "format": FORMAT,
         "grid": files.to_json(grid),

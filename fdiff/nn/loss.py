@@ -44,11 +44,6 @@ def _check(prediction: str) -> None:
         raise ValueError(f"prediction must be one of {PREDICTIONS}, got {prediction!r}")
 
 
-def squared_norm(c: Tensor, grid: Grid) -> Tensor:
-    """``||u||_H^2`` of each sample, summed over channels, from coefficients."""
-    return grid.basis.inner(c, c).sum(1)
-
-
 def denoising_loss(
     denoiser,
     x0: Tensor,
@@ -72,7 +67,9 @@ def denoising_loss(
     estimate = denoiser.denoise_centred(half_log_snr, m * x0 + s * noise, grid)
     error = estimate - x0
     channels = x0.shape[1]
-    loss = denoiser.loss_weight(half_log_snr).flatten() / channels * squared_norm(error, grid)
+    # One weight for all channels, or one each.
+    weight = denoiser.loss_weight(half_log_snr).flatten(1)
+    loss = (weight * grid.basis.inner(error, error)).mean(1)
     if shell_weight:
         power = backends.of(error).real_product(error, error)
         floor = SHELL_FLOOR * denoiser.posterior_trace(half_log_snr)

@@ -20,7 +20,10 @@ from fdiff.grid import Grid
 from fdiff.nn.loss import PREDICTIONS, mean_and_std, to_x0
 from fdiff.nn.precision import products_in
 from fdiff.nn.spectral import retained_modes
+from fdiff.nn.spectrum import ChannelSpectra
 from fdiff.score.mean import mean_coefficients
+
+Covariance = CovarianceOperator | ChannelSpectra  # of the data
 
 # Half log signal-to-noise ratios at which the posterior's trace is tabulated.
 TABLE = np.arange(-16.0, 16.01, 0.05)
@@ -54,7 +57,7 @@ class Denoiser(nn.Module):
         network: nn.Module,
         noise: CovarianceOperator,
         mean,
-        covariance: CovarianceOperator,
+        covariance: Covariance,
         grid: Grid,
         scale: str = "limit",
     ):
@@ -76,13 +79,15 @@ class Denoiser(nn.Module):
     def posterior_trace(self, half_log_snr: Tensor) -> Tensor:
         """``R^2 = sum_k p_k^2``, ``p_k^2 = c s^2 q / Sigma``: the linear model's expected loss.
 
-        The same number on every grid; shaped to broadcast over coefficients.
+        The same number on every grid, one for all channels or one each; shaped to broadcast over
+        coefficients.
         """
-        place = (half_log_snr.clamp(TABLE[0], TABLE[-1]) - TABLE[0]) / (TABLE[1] - TABLE[0])
+        lam = half_log_snr.reshape(-1).clamp(TABLE[0], TABLE[-1])
+        place = (lam - TABLE[0]) / (TABLE[1] - TABLE[0])
         low = place.floor().clamp(max=len(TABLE) - 2).long()
         table = backends.of(place).constant(self._posterior, place)
-        value = torch.lerp(table[low], table[low + 1], place - low)
-        return value.exp().reshape((-1,) + (1,) * (1 + self.grid.dim))
+        value = torch.lerp(table[:, low], table[:, low + 1], place - low)
+        return value.exp().mT.reshape((len(lam), -1) + (1,) * self.grid.dim)
 
     def posterior_variance(self, half_log_snr: Tensor, like: Tensor, grid: Grid) -> Tensor:
         """``p_k^2 = c s^2 q / Sigma`` per mode."""
@@ -127,15 +132,20 @@ class Denoiser(nn.Module):
         data = _eigenvalue_tensor(self.covariance, grid, real, like.device)
         return data, _eigenvalue_tensor(self.noise, grid, real, like.device)
 
-    def variances(self, grid: Grid) -> tuple[float, float]:
-        """Pointwise variances of data and noise by which inputs on ``grid`` are scaled."""
+    def variances(self, grid: Grid) -> tuple[float | np.ndarray, float]:
+        """Pointwise variances of data and noise by which inputs on ``grid`` are scaled; the data's
+        are one a channel where each has its own spectrum."""
         limit = self.scale == "limit"
         return _variances(self.covariance, self.noise, self.grid if limit else grid, limit)
 
     def _input_scale(self, m: Tensor, s: Tensor, grid: Grid) -> Tensor:
         """``sigma(t)``: the pointwise standard deviation of ``X_t``."""
-        data, noise = self.variances(grid)
-        return torch.sqrt(m * m * data + s * s * noise)
+        return torch.sqrt(m * m * self._data_variance(grid, m) + s * s * self.variances(grid)[1])
+
+    def _data_variance(self, grid: Grid, like: Tensor) -> Tensor:
+        """Of each channel, or of all, to broadcast over coefficients."""
+        value = torch.as_tensor(self.variances(grid)[0], dtype=like.dtype, device=like.device)
+        return value.reshape((-1,) + (1,) * grid.dim)
 
 
 @final
@@ -174,7 +184,7 @@ class WienerDenoiser(Denoiser):
         if n_modes is not None:
             band = _band(grid, tuple(n_modes), weight.dtype, c.device)
             seen, weight = c * band, weight * band
-        data_std = math.sqrt(self.variances(grid)[0])
+        data_std = self._data_variance(grid, s).sqrt()
         both = [seen / self._input_scale(m, s, grid), wiener / data_std]
         inputs = torch.cat(both, 1)
         correction = self._ask(grid.basis.inverse(inputs), half_log_snr, condition)
@@ -211,19 +221,21 @@ class PlainDenoiser(Denoiser):
 
     def _unit(self, m: Tensor, s: Tensor, grid: Grid) -> Tensor:
         """The pointwise standard deviation of what is predicted."""
-        data, noise = self.variances(grid)
-        data = data * torch.ones_like(m)
+        noise = self.variances(grid)[1]
+        data = self._data_variance(grid, m) * torch.ones_like(m)
         variance = {"noise": noise + 0 * data, "x0": data, "velocity": m * m * noise + s * s * data}
         return torch.sqrt(variance[self.prediction])
 
 
 @lru_cache(maxsize=64)
 def _variances(
-    data: CovarianceOperator, noise: CovarianceOperator, grid: Grid, limit: bool
-) -> tuple[float, float]:
+    data: Covariance, noise: CovarianceOperator, grid: Grid, limit: bool
+) -> tuple[float | np.ndarray, float]:
     """Pointwise variances of both on the grid, or (``limit``) on ever finer ones."""
-    traces = [Q.trace(grid) + (Q.tail_trace(grid) if limit else 0.0) for Q in (data, noise)]
-    return traces[0] / grid.volume, traces[1] / grid.volume
+    of_data, of_noise = data.trace(grid), noise.trace(grid)
+    if limit:
+        of_data, of_noise = of_data + data.tail_trace(grid), of_noise + noise.tail_trace(grid)
+    return of_data / grid.volume, of_noise / grid.volume
 
 
 def _positive(variance: Tensor) -> Tensor:
@@ -244,7 +256,7 @@ def _band(grid: Grid, n_modes: tuple[int, ...], dtype, device) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _eigenvalue_tensor(operator: CovarianceOperator, grid: Grid, dtype, device) -> Tensor:
+def _eigenvalue_tensor(operator: Covariance, grid: Grid, dtype, device) -> Tensor:
     return torch.tensor(operator.eigenvalues(grid), dtype=dtype, device=device)
 
 
@@ -253,23 +265,29 @@ def mean_tensor(mean, grid: Grid, dtype, device) -> Tensor:
     return torch.tensor(mean_coefficients(mean, grid), dtype=dtype, device=device)
 
 
-def _posterior_table(noise: CovarianceOperator, covariance: CovarianceOperator, grid: Grid):
-    """``ln sum_k c s^2 q / Sigma`` at the entries of `TABLE`, over a grid twice as fine."""
+def _posterior_table(noise: CovarianceOperator, covariance: Covariance, grid: Grid) -> np.ndarray:
+    """``ln sum_k c s^2 q / Sigma`` at the entries of `TABLE`, over a grid twice as fine; a line a
+    channel where each has its own spectrum."""
     fine = grid.refine(2)
-    # Modes of equal eigenvalues are summed once: few distinct ones remain of a cube of modes.
-    pairs = np.stack([covariance.eigenvalues(fine), noise.eigenvalues(fine)], -1).reshape(-1, 2)
     kept = fine.basis.retained.ravel()
-    (unique, place) = np.unique(pairs[kept], axis=0, return_inverse=True)
-    count = np.bincount(place.ravel(), fine.basis.weights.ravel()[kept])
+    weights, q = fine.basis.weights.ravel()[kept], noise.eigenvalues(fine).ravel()[kept]
+    spectra = covariance.eigenvalues(fine).reshape(-1, kept.size)[:, kept]
+    return np.log([_posterior_sums(c, q, weights) for c in spectra])
+
+
+def _posterior_sums(c: np.ndarray, q: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    # Modes of equal eigenvalues are summed once: few distinct ones remain of a cube of modes.
+    unique, place = np.unique(np.stack([c, q], -1), axis=0, return_inverse=True)
+    count = np.bincount(place.ravel(), weights)
     c, q = unique.T
-    table = np.empty(len(TABLE))
+    sums = np.empty(len(TABLE))
     for i, value in enumerate(TABLE):
         m2, s2 = 1 / (1 + math.exp(-2 * value)), 1 / (1 + math.exp(2 * value))
         marginal = m2 * c + s2 * q
-        table[i] = (count * np.divide(c * s2 * q, marginal, out=0 * c, where=marginal > 0)).sum()
-    if not (table > 0).all():
+        sums[i] = (count * np.divide(c * s2 * q, marginal, out=0 * c, where=marginal > 0)).sum()
+    if not (sums > 0).all():
         raise ValueError(
             "data and noise share no mode: nothing would be learned; give the noise a spectrum "
             "that covers the data's"
         )
-    return np.log(table)
+    return sums

@@ -60,6 +60,33 @@ class ShellSpectrum(CovarianceOperator):
         return self.tail == "exponential" or self.slope < -dim
 
 
+@final
+@dataclass(frozen=True)
+class ChannelSpectra:
+    """Covariance of fields of several channels, each with a spectrum of its own.
+
+    What a denoiser and a Gaussian reference use of a `CovarianceOperator`, with an axis of channels
+    in front: one operator on ``L2(D)`` a channel. What the channels say about each other is left to
+    the network.
+    """
+
+    channels: tuple[ShellSpectrum, ...]
+
+    def eigenvalues(self, grid: Grid) -> np.ndarray:
+        """``(channels, *grid.basis.shape)``"""
+        return np.stack([spectrum.eigenvalues(grid) for spectrum in self.channels])
+
+    def trace(self, grid: Grid) -> np.ndarray:
+        """One a channel."""
+        return np.array([spectrum.trace(grid) for spectrum in self.channels])
+
+    def tail_trace(self, grid: Grid) -> np.ndarray:
+        return np.array([spectrum.tail_trace(grid) for spectrum in self.channels])
+
+    def is_trace_class(self, dim: int) -> bool:
+        return all(spectrum.is_trace_class(dim) for spectrum in self.channels)
+
+
 @lru_cache(maxsize=64)
 def _tail_trace(operator: ShellSpectrum, grid: Grid) -> float:
     if not operator.is_trace_class(grid.dim):
@@ -108,6 +135,21 @@ def estimate_spectrum(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum:
     return ShellSpectrum(
         tuple(map(float, places)), tuple(map(float, values)), tail, slope, intercept
     )
+
+
+def estimate_spectra(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum | ChannelSpectra:
+    """`estimate_spectrum` of each channel; ``coefficients``: ``(samples, channels, *basis.shape)``.
+
+    Raises:
+        ValueError: a channel does not vary.
+    """
+    found = []
+    for channel in range(coefficients.shape[1]):
+        try:
+            found.append(estimate_spectrum(coefficients[:, channel], grid))
+        except ValueError as error:
+            raise ValueError(f"channel {channel} of the fields: {error}") from None
+    return found[0] if len(found) == 1 else ChannelSpectra(tuple(found))
 
 
 def _fit_tail(kappa: np.ndarray, values: np.ndarray) -> tuple[str, float, float]:

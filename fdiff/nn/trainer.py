@@ -87,6 +87,7 @@ class MultilevelTrainer:
             )
         self.grids = level_grids(grid, config.levels)
         augment.check_symmetries(config.symmetries, grid)
+        self._steps = tuple(math.gcd(*sides) for sides in zip(*(g.shape for g in self.grids)))
         self.data = self._on_levels(checked_fields(fields, grid, "training"), grid)
         self.held_out = None
         if validation is not None:
@@ -176,7 +177,7 @@ class MultilevelTrainer:
         fields = self.data[level]
         places = data_order(config.seed, len(fields), first, size)
         u = fields[torch.from_numpy(places)].to(self.device)
-        u = augment.transform(u, grid, config.symmetries, config.seed, first)
+        u = augment.transform(u, grid, config.symmetries, config.seed, first, self._steps)
         x0 = grid.basis.project(grid.basis.forward(u))
         x0 = x0 - mean_tensor(self.denoiser.mean, grid, x0.dtype, x0.device)
         z = noise_tensor(

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from fdiff.grid import Grid
 from fdiff.nn.fields import noise_tensor
-from fdiff.nn.loss import squared_norm
 from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser, mean_tensor, scales
 
@@ -45,10 +44,11 @@ def validation_ratio(
         lam = torch.from_numpy(values[: len(u)]).to(device, u.dtype)
         m, s = scales(lam, grid.dim)
         x = m * x0 + s * z
-        unit = denoiser.posterior_trace(lam).flatten()
+        unit = denoiser.posterior_trace(lam).flatten(1)
         for i, estimate in enumerate(
             (denoiser.denoise_centred(lam, x, grid), denoiser.wiener(lam, x, grid))
         ):
-            sums[i] += float((squared_norm(estimate - x0, grid) / unit).sum())
+            error = estimate - x0
+            sums[i] += float((grid.basis.inner(error, error) / unit).sum())
     ours, linear = team.add(torch.from_numpy(sums).to(device)).tolist()
     return ours / linear
