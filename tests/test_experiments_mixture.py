@@ -134,6 +134,24 @@ class Planted(torch.nn.Module):
         return torch.from_numpy((state + s * s * (1 + self.error) * score) / m)[:, None]
 
 
+def test_a_network_of_another_amplitude_is_asked_in_its_own():
+    """Data a hundred times larger: exact once the input is multiplied, the score divided."""
+    grid, t = square(16), 0.3
+    one, large = (
+        fdiff.MixtureScore(
+            fdiff.ForwardProcess(factor**2 * prior("bessel"), SCHEDULE),
+            [0.02 * factor, -0.02 * factor],
+            factor**2 * prior("bessel"),
+        )
+        for factor in (1.0, 100.0)
+    )
+    network = Planted(large, t, 0.0)
+    network.noise = one.process.covariance
+    raw = compare(network, one, grid, [t], 8)
+    by_hand = compare(network, one, grid, [t], 8, 100.0)
+    assert by_hand[0, 0] < 1e-20 * by_hand[1, 0] < raw[0, 0]
+
+
 @pytest.mark.parametrize("error", [0.0, 0.1])
 def test_a_planted_error_is_found(error):
     exact, grid = Consistent("bessel").score(16), square(16)
@@ -184,6 +202,7 @@ def test_errors_are_averaged_over_equally_spaced_times_only():
         "error": np.ones((counts, len(times))) * 0.25,
         "norm": np.ones((counts, len(times))),
         "linear": np.ones((counts, len(times))),
+        "by_hand": np.array([[0.09] * len(times), [1.0] * len(times)]),
     }
     one["error"][:, 0] = 1e6
     work = SimpleNamespace(map=lambda function, tasks: {key: one for key in tasks})
@@ -192,20 +211,21 @@ def test_errors_are_averaged_over_equally_spaced_times_only():
     assert results.error("published", "fno").shape == (3, counts)
     assert results.absolute("plain", "standard") == pytest.approx(np.full((3, counts), 0.5))
     claims = list(mixture.comparisons(results))
-    assert len(claims) == 4 * 9 + 2
+    assert results.by_hand("fno") == pytest.approx([0.3] * 3)
+    assert len(claims) == 4 * 10 + 2
     assert not any(claim.verdict == "FAIL" for claim in claims)
 
 
 @pytest.mark.parametrize("mode", ["published", "plain", "wiener"])
 def test_a_training_gives_finite_errors_and_depends_on_nothing_but_its_seed(mode):
     small = {
-        "fields": 8, "steps": 2, "batch_size": 4, "learning_rate": 1e-2, "resolutions": [16, 32],
-        "times": [0.05, 0.5], "samples": [2, 2],
+        "fields": 8, "steps": 2, "batch_size": 4, "learning_rate": 1e-2,
+        "resolutions": [16, 32, 64], "times": [0.05, 0.5], "samples": [2, 2, 1],
         "network": {"hidden_channels": 4, "n_layers": 1, "n_modes": 16},
     }  # fmt: skip
     runs = [trained_errors(mode, "standard", seed, **small) for seed in (0, 0, 1)]
     for entry in ("error", "norm", "linear"):
-        assert runs[0][entry].shape == (3, 2)
+        assert runs[0][entry].shape == (4, 2)
         assert np.isfinite(runs[0][entry]).all()
     np.testing.assert_array_equal(runs[0]["error"], runs[1]["error"])
     assert not np.array_equal(runs[0]["error"], runs[2]["error"])

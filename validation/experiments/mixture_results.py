@@ -52,6 +52,11 @@ class Results:
     def at(self, mode: str, name: str, n: int, entry: str = "error") -> np.ndarray:
         return self.error(mode, name, entry)[:, self.sizes.index(n)]
 
+    def by_hand(self, name: str) -> np.ndarray:
+        """Published at 64 x 64, its input brought to the trained amplitude: ``(seeds,)``."""
+        error, norm = self.of("published", name, "by_hand").swapaxes(0, 1)
+        return np.sqrt((error / norm)[:, self._averaged].mean(-1))
+
     def linear(self, name: str) -> np.ndarray:
         """The best linear score of fdiff's problem, by resolution: no seed enters."""
         return self.error("wiener", name, "linear")[0, :-1]

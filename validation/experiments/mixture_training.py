@@ -9,6 +9,7 @@ import numpy as np
 import fdiff
 from fdiff import compat
 from validation.experiments.mixture_problem import (
+    CROPPED,
     TRAINED,
     Consistent,
     Published,
@@ -41,6 +42,8 @@ def trained_errors(
     ``error``, ``norm``: ``E ||S_theta - S||_H^2`` and ``E ||S||_H^2`` on each of ``resolutions``,
     then (the last row) on the law that was trained on; ``linear``: the error of the best linear
     score; ``seconds``: of training, on one thread; ``loss``: means over tenths of the steps.
+    ``by_hand`` (published only): ``error`` and ``norm`` at 64 x 64 where the user multiplies what
+    the network sees by `CROPPED` and divides what it says: the amplitude it was trained on.
     """
     problem = Published(prior) if mode == "published" else Consistent(prior)
     data = problem.training_fields(fields, seed)
@@ -51,10 +54,15 @@ def trained_errors(
     cases.append((TRAINED, problem.trained_score(), samples[resolutions.index(TRAINED)]))
     rows = [compare(denoiser, exact, square(n), times, size) for n, exact, size in cases]
     error, norm, linear = np.array(rows).transpose(1, 0, 2)
+    by_hand = np.empty((0, len(times)))
+    if mode == "published":
+        n = CROPPED * TRAINED
+        size = samples[resolutions.index(n)]
+        by_hand = compare(denoiser, problem.score(n), square(n), times, size, CROPPED)[:2]
     tenths = [part.mean() for part in np.array_split(losses, min(10, len(losses)))]
     return {
         "error": error, "norm": norm, "linear": linear, "seconds": seconds, "loss": tenths,
-        "parameters": sum(p.numel() for p in denoiser.parameters()),
+        "by_hand": by_hand, "parameters": sum(p.numel() for p in denoiser.parameters()),
     }  # fmt: skip
 
 
@@ -108,8 +116,13 @@ def with_linspace(operator):
     return Linspace(operator)
 
 
-def compare(denoiser, exact, grid: fdiff.Grid, times: list[float], size: int) -> np.ndarray:
-    """Mean squares ``||S_theta - S||^2, ||S||^2, ||S_linear - S||^2`` in H: ``(3, times)``."""
+def compare(
+    denoiser, exact, grid: fdiff.Grid, times: list[float], size: int, scale: float = 1.0
+) -> np.ndarray:
+    """Mean squares ``||S_theta - S||^2, ||S||^2, ||S_linear - S||^2`` in H: ``(3, times)``.
+
+    ``S_theta(t, x)`` is what the network says of ``scale x``, divided by ``scale``.
+    """
     from fdiff.nn import NetworkScore
 
     learned = NetworkScore(exact.process, denoiser, batch=max(1, EVALUATION_NODES // grid.size))
@@ -119,7 +132,7 @@ def compare(denoiser, exact, grid: fdiff.Grid, times: list[float], size: int) ->
         x = draws(exact, t, grid, size, EVALUATION_SEED)
         truth = exact.score_coefficients(t, x, grid)
         parts = (
-            learned.score_coefficients(t, x, grid) - truth,
+            learned.score_coefficients(t, scale * x, grid) / scale - truth,
             truth,
             linear.score_coefficients(t, x, grid) - truth,
         )
