@@ -238,6 +238,7 @@ def test_pieces_of_a_batch_give_what_the_whole_batch_gives(kind, boundary, monke
         output = network(x, t)
         with torch.no_grad():
             torch.testing.assert_close(network(x, t), output, rtol=0, atol=1e-13)
+        torch.testing.assert_close(network(x[3:4], t[3:4]), output[3:4], rtol=0, atol=1e-13)
         found.append([output, *gradients(output, *network.parameters())])
     for other in found[1:]:
         for whole, pieces in zip(found[0], other):

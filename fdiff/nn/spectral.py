@@ -19,9 +19,9 @@ from fdiff.grid import Grid
 from fdiff.nn.precision import full_precision
 from fdiff.nn.scratch import scratch
 
-# Measured on a CPU core at 64² to 256² nodes. On real axes, which an FFT must reorder, products win
-# up to this many modes; on a periodic axis while the modes are fewer than this share of the nodes.
-REAL_LIMIT, PERIODIC_SHARE = 256, 0.45
+# As `python -m benchmarks.crossing` measures on a CPU. On real axes, which an FFT must reorder,
+# products win up to so many modes; on a periodic axis up to so many, or this share of its nodes.
+REAL_LIMIT, PERIODIC_LIMIT, PERIODIC_SHARE = 512, 32, 0.45
 
 
 def retained_modes(grid: Grid, axis: int, n_modes: int) -> np.ndarray:
@@ -51,7 +51,7 @@ def check_modes(grid: Grid, n_modes: tuple[int, ...]) -> None:
 def uses_matrices(grid: Grid, n_modes: tuple[int, ...]) -> bool:
     """Whether the truncated transform is cheaper as matrix products than as FFTs."""
     return all(
-        n <= (PERIODIC_SHARE * nodes if kind == "periodic" else REAL_LIMIT)
+        n <= (max(PERIODIC_LIMIT, PERIODIC_SHARE * nodes) if kind == "periodic" else REAL_LIMIT)
         for n, nodes, kind in zip(n_modes, grid.shape, grid.boundary)
     )
 
