@@ -2,16 +2,27 @@
 
 Same modes (the textbook's 14 are our ``n_modes = 28``), width and depth, weights within 10 %.
 Rows ``train_32``, ``train_128`` (one optimiser step), ``eval_32``, ``eval_128``: median of
-interleaved runs, as a ratio. ``memory_128``: peak memory of a training step.
+interleaved runs, as a ratio. ``memory_128``: peak memory of a training step. Neither network is
+compiled in these rows.
+
+``python -m benchmarks.training [--device cuda]`` says what bounds our network: its share of the
+peak of matrix products in the same run, what `torch.compile` makes of it and after how long, and on
+a GPU the largest grid that fits.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import statistics
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from benchmarks import measure
 
 RUNS = 5
 MODES, WIDTH, LAYERS = 14, 32, 4
@@ -85,7 +96,7 @@ def step(module, optimiser, x, t) -> None:
     optimiser.step()
 
 
-def rows(runs: int = RUNS):
+def rows(runs: int = RUNS) -> Iterator[dict]:
     """One dictionary a row."""
     import torch
 
@@ -116,12 +127,7 @@ def rows(runs: int = RUNS):
 
 
 def _row(name: str, mine: float, theirs: float, unit: str, ratio: float, better: str) -> dict:
-    bar = BARS[name]
-    passed = ratio >= bar if better == "higher" else ratio <= bar
-    return {
-        "name": name, "ours": mine, "peer": theirs, "unit": unit, "ratio": ratio,
-        "better": better, "bar": bar, "passed": bool(passed),
-    }  # fmt: skip
+    return measure.row(name, mine, theirs, unit, better=better, bar=BARS[name], ratio=ratio)
 
 
 # VmHWM of the child's own memory: ru_maxrss would carry over the parent's.
@@ -148,3 +154,124 @@ def _peak_memory(name: str) -> float:
         [sys.executable, "-c", _MEMORY, function], capture_output=True, text=True, check=False
     )
     return float(done.stdout) if done.returncode == 0 else math.nan
+
+
+def bounds(device: str) -> Iterator[str]:
+    """Sentences: what our network reaches of what the machine can do."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    peak = _product_peak(device)
+    yield f"products: {peak / 1e9:.0f} GFLOP/s; copies: {_copy_rate(device) / 1e9:.0f} GB/s"
+    module = ours().to(device)
+    optimiser = torch.optim.Adam(module.parameters(), 1e-4)
+    for case in CASES:
+        x, t = _inputs(case, device)
+        jobs = {
+            "train": partial(step, module, optimiser, x, t),
+            "eval": partial(_evaluate, module, x, t),
+        }
+        for kind, job in jobs.items():
+            with FlopCounterMode(display=False) as counter:
+                job()
+            rate = counter.get_total_flops() / (taken := _seconds(job, device))
+            yield (
+                f"{kind}_{case}: {counter.get_total_flops() / 1e9:.1f} GFLOP of products in "
+                f"{taken:.4g} s: {rate / 1e9:.0f} GFLOP/s, {rate / peak:.0%} of the peak"
+            )
+    yield from _compiled(device)
+    if device != "cpu":
+        yield f"largest grid of one training step, batch 1: {_largest(device)} nodes an axis"
+
+
+def _compiled(device: str) -> Iterator[str]:
+    """Where no compiler is found, a sentence says so."""
+    import torch
+
+    warnings.simplefilter("ignore")  # the compiler's remarks on caches that it traces through
+    for case in CASES:
+        module = ours().to(device)
+        optimiser = torch.optim.Adam(module.parameters(), 1e-4)
+        module.compile()
+        x, t = _inputs(case, device)
+        start = time.perf_counter()
+        try:
+            step(module, optimiser, x, t)
+        except Exception as error:  # whatever a compiler may raise
+            yield f"not compiled: {type(error).__name__}: {str(error).splitlines()[0][:160]}"
+            return
+        first = time.perf_counter() - start
+        taken = _seconds(partial(step, module, optimiser, x, t), device)
+        yield f"train_{case} compiled: {taken:.4g} s, after {first - taken:.0f} s of compilation"
+
+
+def _inputs(case: str, device: str):
+    import torch
+
+    batch, side = CASES[case]
+    return torch.randn(batch, 1, side, side, device=device), torch.rand(batch, device=device)
+
+
+def _evaluate(module, x, t) -> None:
+    import torch
+
+    with torch.no_grad():
+        module(x, t)
+
+
+def _seconds(job: Callable[[], object], device: str, runs: int = RUNS) -> float:
+    """Median of ``runs`` after a first one."""
+    import torch
+
+    taken = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        job()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken[1:])
+
+
+def _product_peak(device: str) -> float:
+    """FLOP/s of one large product in float32."""
+    import torch
+
+    n = 1024 if device == "cpu" else 8192
+    a = torch.randn(n, n, device=device)
+    return 2 * n**3 / _seconds(lambda: a @ a, device)
+
+
+def _copy_rate(device: str) -> float:
+    """Bytes read and written each second beyond the caches."""
+    import torch
+
+    a = torch.zeros(2**26, device=device)
+    b = torch.zeros_like(a)
+    return 2 * a.nbytes / _seconds(lambda: b.copy_(a), device)
+
+
+def _largest(device: str) -> int:
+    import torch
+
+    module = ours().to(device)
+    optimiser = torch.optim.Adam(module.parameters(), 1e-4)
+    side = 128
+    try:
+        while True:
+            x = torch.randn(1, 1, 2 * side, 2 * side, device=device)
+            step(module, optimiser, x, torch.rand(1, device=device))
+            side *= 2
+    except torch.OutOfMemoryError:
+        return side
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    for sentence in bounds(parser.parse_args(arguments).device):
+        print(sentence, flush=True)
+
+
+if __name__ == "__main__":
+    main()
