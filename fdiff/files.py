@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +28,25 @@ def whole(path: Path | str, ending: str = ".partial") -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def require_room(path: Path | str, size: int) -> None:
+    """Raises the OSError of a full disk where ``size`` bytes do not fit beside ``path``."""
+    if shutil.disk_usage(Path(path).parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+@contextmanager
+def system_errors(path: Path | str) -> Iterator[None]:
+    """What the system said to HDF5, which tells it in the text of a RuntimeError, as an OSError."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        said = re.search(r"errno = (\d+)", str(error))
+        if said is None or getattr(error, "errno", None) is not None:
+            raise
+        number = int(said[1])
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def write_bytes(path: Path | str, content: bytes) -> Path:

@@ -315,6 +315,64 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+LIMITED = """
+import resource, sys
+from fdiff.cli import main
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), hard))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("phase", ["creating", "sealing"])
+def test_a_limit_that_hdf5_meets_is_told_and_costs_nothing(tmp_path, phase):
+    """Files may not be larger than a limit: to HDF5 the same as the end of a disk."""
+    pytest.importorskip("resource")
+    out, calm, r = tmp_path / "x.h5", tmp_path / "calm.h5", mixture()
+    factory.layout_of(r).create(calm)
+    created = calm.stat().st_size
+    factory.generate(r, calm, force=True)
+    limit = created - 100 if phase == "creating" else (created + calm.stat().st_size) // 2
+    command = ["generate", "paper-mixture", "--samples", "40", "--resolution", "8"]
+    child = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit), *command, "--workers", "1", "--out", str(out)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert child.returncode
+    assert "files of that size are not allowed here" in child.stderr
+    assert leftovers(tmp_path) == (
+        [] if phase == "creating" else ["x.h5.partial", "x.h5.partial.ledger"]
+    )
+    assert factory.generate(r, out)["kept"] == (0 if phase == "creating" else 40)
+    assert content(out) == content(calm)
+
+
+def mixture(**changes):
+    """A recipe that needs no kernel."""
+    values = {"samples": 40, "resolution": (8, 8)} | changes
+    return recipe.load("paper-mixture").override(**values)
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+def test_a_disk_without_room_is_told_before_hdf5_meets_it(tmp_path, monkeypatch, phase):
+    import fdiff.files
+
+    full, calls = OSError(28, "No space left on device"), []
+
+    def usage(_):
+        calls.append(1)
+        return type("Usage", (), {"free": 0 if len(calls) == phase else 10**12})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fdiff.files.shutil, "disk_usage", usage)
+        with pytest.raises(OSError, match=full.strerror):
+            factory.generate(mixture(), tmp_path / "x.h5")
+    assert len(leftovers(tmp_path)) == (0 if phase == 1 else 2)
+    assert factory.generate(mixture(), tmp_path / "x.h5")["kept"] == (0 if phase == 1 else 40)
+    factory.generate(mixture(), tmp_path / "calm.h5")
+    assert content(tmp_path / "x.h5") == content(tmp_path / "calm.h5")
+
+
 def test_a_trajectory_that_explodes_is_recorded_and_not_dropped(tmp_path, monkeypatch):
     plain = pde.trajectory
 

@@ -11,6 +11,7 @@ data whose places the ledger knows, and they are moved to a new layout.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -29,9 +30,12 @@ from fdiff.dataset.reader import Dataset
 from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.dataset.statistics import file_statistics, sample_statistics
 from fdiff.dataset.well import WellLayout
+from fdiff.files import require_room, system_errors
 from fdiff.pde import forcing
 
 Update = Callable[[int, int], None]
+# Bytes that HDF5 needs for itself, by sample: groups, axes, names; a little more than it takes.
+_HEADER = 2048
 _LAYOUTS = {"pdebench": PDEBenchLayout, "well": WellLayout}
 
 
@@ -188,7 +192,11 @@ class _Job:
     def _start(self, path: Path) -> None:
         """An empty layout, with room on the disk for all of it, and an empty ledger."""
         try:
-            offsets = self.layout.create(path)
+            books.remove([path])
+            # HDF5 does not take a full disk well: it is to meet none.
+            require_room(path, self.recipe.samples * (self.layout.sample_bytes + _HEADER))
+            with system_errors(path):
+                offsets = self.layout.create(path)
             self._reserve(path)
         except BaseException:
             books.remove([path])
@@ -304,11 +312,13 @@ class _Job:
         self._close_data()
         self.ledger.mark_sealing()
         records = dict(sorted(self.ledger.records.items()))
-        with h5py.File(self.partial, "r+") as file:
-            attributes = {
-                i: {k: v for k, v in record.items() if k != "statistics"}
-                for i, record in records.items()
-            }
+        attributes = {
+            i: {k: v for k, v in record.items() if k != "statistics"}
+            for i, record in records.items()
+        }
+        room = sum(len(json.dumps(record)) + _HEADER for record in attributes.values())
+        require_room(self.partial, room)
+        with system_errors(self.partial), h5py.File(self.partial, "r+") as file:
             self.layout.seal(file, attributes, root_attributes(self.recipe, records))
         books.flush_to_disk(self.partial)
         os.replace(self.partial, self.out)

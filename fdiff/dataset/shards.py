@@ -18,7 +18,7 @@ import numpy as np
 from fdiff.dataset import factory
 from fdiff.dataset.reader import ATTRIBUTE, Dataset
 from fdiff.dataset.recipe import Recipe, from_dict
-from fdiff.files import whole
+from fdiff.files import system_errors, whole
 
 # A file and the recipe of its samples.
 Part = tuple[Path, Recipe]
@@ -125,7 +125,8 @@ def _write_master(recipe: Recipe, out: Path, members: list[Part]) -> None:
     layout = factory.layout_of(recipe)
     known = []
     # A name of its own: two jobs may get here at once, and either result will do.
-    with whole(out, f".{os.getpid()}.partial") as partial, h5py.File(partial, "w") as file:
+    own = f".{os.getpid()}.partial"
+    with whole(out, own) as partial, system_errors(out), h5py.File(partial, "w") as file:
         for path, part in members:
             with Dataset(path) as shard:
                 known.append(shard.provenance)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fdiff.dataset.formats import ATTRIBUTE, AXES
-from fdiff.files import whole
+from fdiff.files import system_errors, whole
 from fdiff.grid import Grid
 
 
@@ -40,7 +40,11 @@ def write_fields(
         raise ValueError(f"expected fields (samples, {expected}), got shape {fields.shape}")
     # From version 1.8 of the format on, an attribute may exceed 64 kB, as a list of what was
     # trained on does.
-    with whole(path) as partial, h5py.File(partial, "w", libver=("v108", "v110")) as file:
+    with (
+        whole(path) as partial,
+        system_errors(path),
+        h5py.File(partial, "w", libver=("v108", "v110")) as file,
+    ):
         file.attrs[ATTRIBUTE] = json.dumps(
             {
                 **provenance,
