@@ -5,6 +5,8 @@ On ``n x n`` nodes of the periodic unit square, values are those of `fdiff.compa
 to the grid's own noise as before. The network sees the values as they are, coordinates from 0 to 1
 with both ends, and the time; it predicts the noise, learns with ``||prediction - noise||^2`` at
 uniform times, and is sampled by Euler-Maruyama steps uniform in time from the prior to t = 0.
+As there, ``-s / sqrt(a)`` times the network's output is the noise: the output is the score's part
+of the reverse drift over ``sqrt(a)``.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from fdiff.process import per_sample
 from fdiff.score.base import Score
 
 LEARNING_RATE = 1e-3  # Adam, constant
+SCHEDULE = fdiff.LinearSchedule(0.1, 20.0, T=1.0)
 
 
 def square(n: int) -> Grid:
@@ -59,7 +62,8 @@ class PublishedNetwork(torch.nn.Module):
         lines = compat.coordinates(square(x.shape[-1]))
         places = [torch.as_tensor(line, dtype=x.dtype).expand_as(x) for line in lines]
         # The network's embedding expects numbers of size 5.
-        return self.operator(torch.cat([x, *places], 1), 10 * t - 5)
+        output = self.operator(torch.cat([x, *places], 1), 10 * t - 5)
+        return -(SCHEDULE.std(t) / SCHEDULE.a(t).sqrt()).reshape(-1, 1, 1, 1) * output
 
 
 @final
@@ -89,7 +93,7 @@ class PublishedScore(Score):
 @dataclass(frozen=True, eq=False)
 class Published:
     score: PublishedScore
-    losses: np.ndarray  # (validations, 2): fields seen, loss per node
+    losses: np.ndarray  # (validations, 2): fields seen, loss (of predicting no noise: 1)
     seconds: float  # of the process
 
 
@@ -98,28 +102,28 @@ def train(
 ) -> Published:
     """``fields``: (samples, 1, native, native), function values; trained on n x n nodes alone."""
     data, grid = torch.from_numpy(values_on(fields, n)), square(n)
-    schedule = fdiff.LinearSchedule(0.1, 20.0, T=1.0)
     model = PublishedNetwork(seed, network)
     optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     filter_ = torch.as_tensor(prior.multiplier(grid)).to(torch.complex64)
     draw = torch.Generator().manual_seed(seed)
+    silence = grid.size * prior.std(grid) ** 2 / 2
     start, losses, recent = time.process_time(), [], []
     for step in range(steps):
         x0 = data[torch.randint(len(data), (batch,), generator=draw)]
         t = torch.rand(batch, generator=draw)
         white = torch.randn(x0.shape, generator=draw)
         noise = torch.fft.irfft2(torch.fft.rfft2(white) * filter_, s=grid.shape)
-        m, s = (f(t).reshape(-1, 1, 1, 1) for f in (schedule.mean_factor, schedule.std))
+        m, s = (f(t).reshape(-1, 1, 1, 1) for f in (SCHEDULE.mean_factor, SCHEDULE.std))
         loss = (model(m * x0 + s * noise, t) - noise).square().flatten(1).sum(1).mean() / 2
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         recent.append(loss.item())
         if (step + 1) % max(1, steps // 10) == 0:
-            losses.append((batch * (step + 1), np.mean(recent) / grid.size))
+            losses.append((batch * (step + 1), np.mean(recent) / silence))
             recent = []
     seconds = time.process_time() - start
-    process = fdiff.ForwardProcess(prior.covariance, schedule)
+    process = fdiff.ForwardProcess(prior.covariance, SCHEDULE)
     return Published(PublishedScore(process, model.eval()), np.array(losses), seconds)
 
 

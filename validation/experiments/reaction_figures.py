@@ -6,7 +6,7 @@ import numpy as np
 
 from fdiff import plots
 from fdiff.metrics.spectrum import Spectrum
-from validation.experiments.figures import BLUE, CYCLE, GREY, MARKERS, ORANGE, axes, line
+from validation.experiments.intervals import BLUE, CYCLE, GREY, MARKERS, ORANGE, axes, line
 from validation.experiments.patterns import grid_of
 from validation.experiments.reaction_tasks import column
 

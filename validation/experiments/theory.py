@@ -160,8 +160,9 @@ def budget(setting, split, folder) -> Iterator[Claim | Text | Table | Picture]:
         "cannot be below but for the scatter of sets of this size."
     )
     names = list(next(iter(columns.values())))
-    rows = [[name, *(shown(part[name], 2) for part in columns.values())] for name in names]
-    rows.append(["pooled values (measured, from below)", shown(stack(split, "marginal"), 2), ""])
+    rows = [[name, *(cell(part[name]) for part in columns.values())] for name in names]
+    for label, key in (("measured", "marginal"), ("truth against truth", "marginal_truth")):
+        rows.append([f"(pooled values, {label})", cell(stack(split, key)), ""])
     yield Table(
         f"Error budget at {v['level']}², prior power {v['power']}", ("part", *columns), rows
     )
@@ -187,6 +188,11 @@ def budget(setting, split, folder) -> Iterator[Claim | Text | Table | Picture]:
         "mean over lambda of the loss above that of the longer training (linear model's loss 1)",
         f"{THEORY}, losses", student(stack(split, "excess").mean(1)),
     )  # fmt: skip
+
+
+def cell(values: np.ndarray) -> str:
+    """An exact number alone, others with their interval."""
+    return f"{values[0]:.2g}" if len(values) == 1 else shown(values, 2)
 
 
 def smoothness(setting, networks, folder) -> Iterator[Claim | Text | Table | Picture]:

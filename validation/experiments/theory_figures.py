@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fdiff.budget import COLOURS
-from validation.experiments.figures import (
+from validation.experiments.intervals import (
     BLACK,
     BLUE,
     CYCLE,
@@ -58,13 +58,16 @@ def budget(columns, marginal):
                     mean, i, xerr=[[min(half, 0.9 * mean)], [half]], color=BLACK, capsize=3
                 )
             text = f"{mean:.1e}" if mean > low else "0"
-            place.text(max(mean + half, low) * 1.5, i, text, va="center", fontsize=8)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            place.text(max(mean + half, low) * 1.5, i, text, va="center", fontsize=8, bbox=box)
         place.set_yticks(range(len(parts)), list(parts))
         place.set_xscale("log")
         place.set_xlim(low, 30)
         place.set_title(title, fontsize=9)
         place.set_xlabel("$W_2$ to the data, relative")
-    panels[0].axvline(np.mean(marginal), color=BLACK, ls="--", lw=0.9)
+    label = "pooled values,\nmeasured"
+    panels[0].axvline(np.mean(marginal), color=BLACK, ls="--", lw=0.9, zorder=0, label=label)
+    panels[0].legend(loc="upper left", bbox_to_anchor=(0.12, 1.0), fontsize=8)
     panels[0].invert_yaxis()
     return figure
 
@@ -94,6 +97,6 @@ def smoothness(powers, laws, threshold, points):
         )  # fmt: skip
     top.set(yscale="log", ylabel="error within the grid,\nrelative")
     bottom.set(xlabel=r"power of the prior, $(\gamma-\Delta)^{-s}$", ylabel="modes lost")
-    top.legend(fontsize=8, loc="upper left")
+    top.legend(fontsize=8, loc="lower right", frameon=True, edgecolor="none", framealpha=0.9)
     bottom.legend(fontsize=8, loc="center left")
     return figure

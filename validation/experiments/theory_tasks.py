@@ -126,7 +126,7 @@ def parts(folder: str, seed: int, weights, best, v: Mapping[str, Any]) -> dict[s
     """
     ours, reference = (restored(folder, v, v["power"], w) for w in (weights, best))
     grid, size, few = grid_of(v["level"]), v["samples"], v["evaluations"]
-    truth = patterns.held_out(folder, v["level"])[0]
+    truth, other = patterns.held_out(folder, v["level"])
     scale = rms(truth)
     mine = patterns.drawn(ours, grid, size, few)
     many = patterns.drawn(ours, grid, size, v["many"])
@@ -145,6 +145,7 @@ def parts(folder: str, seed: int, weights, best, v: Mapping[str, Any]) -> dict[s
         "coupled": rms(many - theirs) / scale,
         "steps": rms(mine - many) / scale,
         "marginal": marginal_w2(mine, truth) / scale,
+        "marginal_truth": marginal_w2(other[:size], truth) / scale,
         "generated": generated,
     }
 
