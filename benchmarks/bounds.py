@@ -25,6 +25,8 @@ from fdiff_kernels.policy import kernel
 _SWEEPS = 64
 # Two pairs of fields of this many rows fit the first cache of 32 kB.
 _FEW_ROWS = 4
+# Numbers of a state that no cache holds.
+_FAR = 1 << 22
 _DISK_PIECE = 1 << 22
 
 
@@ -78,7 +80,7 @@ def stage(system, grid) -> Stage:
     """Measures a stage of the explicit integrator in two dimensions."""
     rows = grid.shape[0]
     state = len(system.fields) * grid.size
-    near, far = np.zeros((stencil.SLOTS, state)), np.zeros((stencil.SLOTS, 1 << 22))
+    near, far = np.zeros((stencil.SLOTS, state)), np.zeros((stencil.SLOTS, _FAR))
     few = _SWEEPS * rows // _FEW_ROWS
     whole, small, traffic, distant = seconds(
         _sweeping(system, grid, rows, _SWEEPS),

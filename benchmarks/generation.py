@@ -84,7 +84,7 @@ def computing_bound() -> str:
         pde.trajectory(system, initial, grid, TIMES[-1:], 1e-5, out[-1:])
 
     one = bounds.stage(system, grid)
-    every, last = seconds(all_times, last_time, runs=5)
+    every, last = seconds(all_times, last_time, runs=15)
     stages = log[-1][2]
     least = stages * one.whole
     return (
