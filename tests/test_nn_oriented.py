@@ -102,6 +102,18 @@ def test_gradients_are_those_of_the_function():
     assert torch.autograd.gradcheck(lambda x: network(x, t), x.requires_grad_())
 
 
+@pytest.mark.parametrize("mixing", ["full", "radial"])
+@pytest.mark.parametrize("boundary", ["neumann", "periodic"])
+def test_operations_can_be_counted(boundary, mixing):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    grid = Grid((8, 8), 1.0, boundary)
+    network = OrientedFNO(grid, hidden_channels=8, n_layers=1, n_modes=8, mixing=mixing)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 1, 8, 8), torch.zeros(1))
+    assert counter.get_total_flops() > 0
+
+
 def test_configuration_builds_it_and_refusals_say_why():
     box = Grid((8, 8), 1.0, "neumann")
     built = NetworkConfig(kind="oriented", hidden_channels=8, n_modes=8).build(box, 2, 1)
