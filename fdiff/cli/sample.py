@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fdiff.cli.generate import parse_settings
 from fdiff.cli.output import print_json, progress, say
 
 BATCH = 32  # samples at a time: bounds the memory, changes no number
@@ -24,6 +25,10 @@ def register(app: typer.Typer) -> None:
         first: Annotated[int, typer.Option(help="Index of the first field.")] = 0,
         solver: Annotated[str, typer.Option(help="Scheme, e.g. dpm-2m.")] = ("gaussian-exact"),
         steps: Annotated[int, typer.Option(help="Steps.")] = 10,
+        settings: Annotated[
+            list[str] | None,
+            typer.Option("--set", help="A parameter of a conditional run: --set k=0.01."),
+        ] = None,
         seed: Annotated[int, typer.Option(help="Seed: with the index it fixes the field.")] = 0,
         device: Annotated[str | None, typer.Option(help="cpu or cuda; cuda if present.")] = None,
         force: Annotated[bool, typer.Option("--force", help="Replace another file.")] = False,
@@ -35,8 +40,9 @@ def register(app: typer.Typer) -> None:
         resolution error), however many are drawn at a time.
         """
         done = sample_to_file(
-            run, out, resolution, samples, first, solver, steps, seed, device, force
-        )
+            run, out, resolution, samples, first, solver, steps, seed, device, force,
+            parse_settings(settings or []),
+        )  # fmt: skip
         if as_json:
             print_json(done)
 
@@ -52,6 +58,7 @@ def sample_to_file(
     seed: int = 0,
     device: str | None = None,
     force: bool = False,
+    parameters: dict[str, float] | None = None,
 ) -> dict[str, Any]:
     """Draws, writes and reports; a complete file of the same recipe is left as it is."""
     import fdiff
@@ -69,12 +76,15 @@ def sample_to_file(
         "first": first, "samples": samples, "resolution": list(grid.shape),
         "trained_on": trained.training_data,
     }  # fmt: skip
+    score = trained.score_at(**(parameters or {}))
+    if parameters:
+        recipe["parameters"] = parameters
     if out.exists() and not force and already_there(out, recipe):
         say(f"{out} is complete: {samples} fields at {_times(grid.shape)}; nothing to do")
         return {"out": str(out), "evaluations": None, "recipe": recipe}
     with progress(f"sampling at {_times(grid.shape)}", "steps") as update:
         drawn = fdiff.sample(
-            trained.score, grid, samples, steps, scheme, seed, first=first,
+            score, grid, samples, steps, scheme, seed, first=first,
             channels=len(trained.fields), batch=BATCH, backend="torch", device=trained.device,
             dtype="float32", progress=update,
         )  # fmt: skip

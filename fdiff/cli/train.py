@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,9 @@ def register(app: typer.Typer) -> None:
         config: Annotated[Path | None, typer.Option(help="See docs/training.md.")] = None,
         field: Annotated[str | None, typer.Option(help="Names, comma-separated.")] = None,
         time: Annotated[float | None, typer.Option(help="Time of the data.")] = None,
+        condition: Annotated[
+            str | None, typer.Option(help="Parameters to tell the network, e.g. k,Du.")
+        ] = None,
         split: Annotated[str, typer.Option(help="Part of the data to train on.")] = "train",
         levels: Annotated[str | None, typer.Option(help="Coarse to fine, e.g. 32,64.")] = None,
         seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,
@@ -50,7 +54,7 @@ def register(app: typer.Typer) -> None:
                 changes["seed"] = seed
             done = train_from_file(
                 data, out, _config(config), changes, names, time, split, device, resume,
-                tensorboard=tensorboard,
+                tensorboard=tensorboard, condition=condition.split(",") if condition else [],
             )  # fmt: skip
             if as_json and team.leads:
                 print_json(done)
@@ -68,6 +72,7 @@ def train_from_file(
     resume: bool = False,
     held_out: Path | None = None,
     tensorboard: bool = False,
+    condition: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Reads, trains, reports. ``config``: tables as in train.toml; ``changes``: keys of its
     table "training" that win over it. Validation uses ``held_out``, or the split "test" of
@@ -80,12 +85,19 @@ def train_from_file(
         one = names[0] if len(names) == 1 else names
         fields = file.fields(one, time, split)
         identities = list(file.identities(split))
-        validation = None
+        if condition and not hasattr(file, "parameters"):
+            raise ValueError(
+                f"{data} holds images, which have no parameters: leave out --condition"
+            )
+        told = file.parameters(condition, split) if condition else {}
+        validation, known = None, {}
         if held_out is None and split == "train":
             validation = file.fields(one, time, "test")[:HELD_OUT]
+            known = file.parameters(condition, "test") if condition else {}
     if held_out is not None:
         with dataset.open(held_out) as file:
             validation = file.fields(one, time)[:HELD_OUT]
+            known = file.parameters(condition) if condition else {}
     config = dict(config or {})
     if data.is_dir():  # images; see `fdiff.dataset.open`
         config["network"] = {**IMAGE_NETWORK, **config.get("network", {})}
@@ -95,7 +107,7 @@ def train_from_file(
         run = nn.train(
             fields, grid, settings, out, validation=validation, names=names, time=time,
             training_data=training_data, resume=resume, device=device, progress=update,
-            tensorboard=tensorboard,
+            tensorboard=tensorboard, parameters=told, validation_parameters=known,
         )  # fmt: skip
         losses = nn.run.last_validation(out)
         if team.leads:

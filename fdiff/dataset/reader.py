@@ -223,6 +223,27 @@ class Dataset:
         provenance = {"fdiff": json.dumps(self.provenance)} if self.provenance else {}
         return xarray.Dataset(variables, coordinates, provenance)
 
+    def parameters(self, names: Sequence[str], split: str | None = None) -> dict[str, np.ndarray]:
+        """The parameters of these names with which the samples of a split were
+        computed, in the order of `fields`.
+
+        Raises:
+            ValueError: a parameter that the file does not record of every sample.
+        """
+        out = {}
+        records = [
+            (self.view.record(row) or {}).get("parameters", {}) for row in self.usable(split)
+        ]
+        for name in names:
+            if not all(name in record for record in records):
+                known = sorted(set.intersection(*map(set, records))) if records else []
+                raise ValueError(
+                    f"{self.path} does not record {name!r} of every sample; it records "
+                    f"{', '.join(known) or 'no parameters'}"
+                )
+            out[name] = np.array([record[name] for record in records], float)
+        return out
+
     def identities(self, split: str | None = None) -> Iterator[str]:
         """One name a sample: equal for two samples that are the same solution.
 

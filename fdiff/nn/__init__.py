@@ -2,6 +2,7 @@
 
 from fdiff.nn.adapter import TimeAsChannel
 from fdiff.nn.checkpoint import copy_into, read_tensors, write_tensors
+from fdiff.nn.condition import Conditions
 from fdiff.nn.config import Config, DenoiserConfig, NetworkConfig, TrainingConfig
 from fdiff.nn.ema import ExponentialAverage
 from fdiff.nn.fitting import train
@@ -32,6 +33,7 @@ __all__ = [
     "PREDICTIONS",
     "UNO",
     "ChannelSpectra",
+    "Conditions",
     "Config",
     "Denoiser",
     "DenoiserConfig",

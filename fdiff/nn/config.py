@@ -52,11 +52,19 @@ class NetworkConfig:
         modes = (self.n_modes,) if isinstance(self.n_modes, int) else self.n_modes
         _check_at_least(1, network__n_modes=min(modes, default=0))
 
-    def build(self, box: Grid, in_channels: int, out_channels: int, seed: int = 0) -> nn.Module:
+    def build(
+        self,
+        box: Grid,
+        in_channels: int,
+        out_channels: int,
+        seed: int = 0,
+        condition_channels: int = 0,
+    ) -> nn.Module:
         network = KINDS[self.kind]
         known = inspect.signature(network).parameters
         arguments = {k: v for k, v in dataclasses.asdict(self).items() if k in known}
-        built = network(box, in_channels, out_channels, seed=seed, **arguments)
+        arguments |= {"seed": seed, "condition_channels": condition_channels}
+        built = network(box, in_channels, out_channels, **arguments)
         return built.save_memory() if self.save_memory and self.kind != "unet" else built
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,12 +14,21 @@ from fdiff.grid import Grid
 from fdiff.nn import augment, parallel
 from fdiff.nn import checkpoint as files
 from fdiff.nn.board import Board, open_writer
+from fdiff.nn.condition import Conditions
 from fdiff.nn.config import Config
 from fdiff.nn.fields import checked_fields, level_grids, restricted
 from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser
 from fdiff.nn.progress import Progress
-from fdiff.nn.run import FORMAT, Run, as_run, build_denoiser, read_description, save_run
+from fdiff.nn.run import (
+    FORMAT,
+    Run,
+    as_run,
+    build_denoiser,
+    conditions_of,
+    read_description,
+    save_run,
+)
 from fdiff.nn.spectrum import estimate_mean, estimate_spectra
 from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
 from fdiff.schedule import LinearSchedule
@@ -41,6 +50,8 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     tensorboard: bool = False,
     network: nn.Module | None = None,
+    parameters: Mapping[str, np.ndarray] | None = None,
+    validation_parameters: Mapping[str, np.ndarray] | None = None,
 ) -> Run:
     """Train on ``fields`` ``(samples, channels, *grid.shape)`` and leave the run in ``out``.
 
@@ -49,7 +60,8 @@ def train(
     ``torchrun`` the processes share each batch, and the first of them writes and reports.
     ``tensorboard`` writes the losses for TensorBoard too, into ``out/tensorboard``. ``network``
     takes the place of the configuration's: a module of the signature that `Denoiser` asks for, see
-    also `TimeAsChannel`; `load_run` needs it again.
+    also `TimeAsChannel`; `load_run` needs it again. ``parameters``: by name, a number for each
+    field, which the network is told; the run's scores are then `Run.score_at` values of them.
 
     Raises:
         ValueError: data or a configuration that does not fit, see `MultilevelTrainer`; a directory
@@ -65,6 +77,9 @@ def train(
     fields = _restricted(fields, grid, finest)
     if validation is not None:
         validation = _restricted(_with_channels(validation, grid), grid, finest)
+    if validation is not None and bool(parameters) != bool(validation_parameters):
+        raise ValueError("give parameters and validation_parameters both, or none of them")
+    told = (parameters or {}, validation_parameters)
     directory = None if out is None else Path(out)
     if tensorboard and directory is None:
         raise ValueError("tensorboard needs a run directory to write into: give out")
@@ -72,15 +87,15 @@ def train(
     with parallel.team(device) as team:
         if directory is not None and resume and (directory / "state.json").is_file():
             description = read_description(directory)
-            _check_same_run(directory, description, fields, finest, config, about)
-            trainer = _trainer(description, fields, config, validation, team, network)
+            _check_same_run(directory, description, fields, finest, config, about, told[0])
+            trainer = _trainer(description, fields, config, validation, team, network, told)
             trainer.load_state_dict(files.read_tensors(directory / "optimizer.safetensors"))
             trainer.load_records(directory / "metrics.jsonl")
         else:
             if directory is not None:
                 _claim(directory)
-            description = _described(fields, finest, config, network) | about
-            trainer = _trainer(description, fields, config, validation, team, network)
+            description = _described(fields, finest, config, network, parameters) | about
+            trainer = _trainer(description, fields, config, validation, team, network, told)
         board = None
         if tensorboard and directory is not None and team.leads:
             board = Board(open_writer(directory / "tensorboard", trainer.step))
@@ -121,7 +136,7 @@ def _train_and_save(trainer: MultilevelTrainer, directory, description, progress
     team.wait()
 
 
-def _described(fields, grid: Grid, config: Config, network) -> dict[str, Any]:
+def _described(fields, grid: Grid, config: Config, network, parameters) -> dict[str, Any]:
     """What ``run.json`` holds of a new run: all that its denoiser is made from."""
     # Checked before anything is estimated from them.
     checked_fields(fields, grid, "training")
@@ -141,15 +156,25 @@ def _described(fields, grid: Grid, config: Config, network) -> dict[str, Any]:
         "schedule": files.to_json(LinearSchedule()),
         "config": config.as_dict(),
         "network": None if network is None else type(network).__name__,
+        "conditions": dataclasses.asdict(Conditions.of(parameters)) if parameters else None,
     }
 
 
-def _trainer(description, fields, config: Config, validation, team: Team, network):
+def _trainer(description, fields, config: Config, validation, team: Team, network, parameters):
     denoiser, grid = build_denoiser(description, network), files.grid_from_json(description["grid"])
-    return MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
+    conditions = conditions_of(description)
+    if conditions is None:
+        return MultilevelTrainer(denoiser, fields, grid, config.training, validation, team=team)
+    told, held_out = (p and conditions.standardised(p) for p in parameters)
+    return MultilevelTrainer(
+        denoiser, fields, grid, config.training, validation, team=team, conditions=told,
+        validation_conditions=held_out,
+    )  # fmt: skip
 
 
-def _check_same_run(directory: Path, description, fields, grid: Grid, config, about) -> None:
+def _check_same_run(
+    directory: Path, description, fields, grid: Grid, config, about, parameters
+) -> None:
     known = Config.from_dict(description["config"])
     if known != config:
         raise ValueError(
@@ -166,6 +191,12 @@ def _check_same_run(directory: Path, description, fields, grid: Grid, config, ab
         raise ValueError(
             f"{directory} was trained on {description['channels']} channels, the data have "
             f"{fields.shape[1]}: resume with the same data, or train into another directory"
+        )
+    known_names = (description.get("conditions") or {}).get("names", [])
+    if list(known_names) != list(parameters):
+        raise ValueError(
+            f"{directory} was trained on the parameters {list(known_names)}, not "
+            f"{list(parameters)}: resume with the same, or train into another directory"
         )
     for key in ("fields", "time"):
         if description[key] != about[key]:

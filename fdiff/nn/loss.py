@@ -51,6 +51,7 @@ def denoising_loss(
     half_log_snr: Tensor,
     grid: Grid,
     shell_weight: float = 0.0,
+    condition: Tensor | None = None,
 ) -> Tensor:
     """``weight(lambda) ||D(x_t) - x_0||_H^2`` of each sample, ``x_t = m x_0 + s noise``.
 
@@ -64,7 +65,7 @@ def denoising_loss(
     """
     lead = (-1,) + (1,) * (1 + grid.dim)
     m, s = (f.reshape(lead) for f in mean_and_std(half_log_snr))
-    estimate = denoiser.denoise_centred(half_log_snr, m * x0 + s * noise, grid)
+    estimate = denoiser.denoise_centred(half_log_snr, m * x0 + s * noise, grid, condition)
     error = estimate - x0
     channels = x0.shape[1]
     # One weight for all channels, or one each.

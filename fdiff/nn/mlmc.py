@@ -54,13 +54,14 @@ def level_variances(trainer: MultilevelTrainer, samples: int = 64, first: int = 
     levels = len(trainer.grids)
     squares, totals = [0.0] * (2 * levels), [torch.zeros(())] * (2 * levels)
     batches = [trainer.fields(level, first, samples) for level in range(levels)]
+    told = trainer.condition(first, samples)
     for i in range(samples):
         before = torch.zeros(())
         for level, (x0, z, lam) in enumerate(batches):
             one = slice(i, i + 1)
             loss = denoising_loss(
                 trainer.denoiser, x0[one], z[one], lam[one], trainer.grids[level],
-                trainer.config.shell_weight,
+                trainer.config.shell_weight, None if told is None else told[one],
             ).sum()  # fmt: skip
             g = flat_gradient(trainer.denoiser, loss)
             for j, value in ((level, g), (levels + level, g - before)):

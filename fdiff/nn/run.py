@@ -18,6 +18,7 @@ from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.nn import checkpoint as files
 from fdiff.nn import parallel
+from fdiff.nn.condition import Conditions
 from fdiff.nn.config import Config
 from fdiff.nn.precondition import Denoiser
 from fdiff.nn.progress import read_records
@@ -43,11 +44,29 @@ class Run:
     training_data: dict[str, Any]  # provenance of the fields that were trained on
     identity: str  # digest of the weights
     device: torch.device
+    conditions: Conditions | None = None  # parameters that the network is told
 
     @cached_property
     def score(self) -> NetworkScore:
+        """Of a run without conditions; see `score_at`."""
+        return self.score_at()
+
+    def score_at(self, **parameters: float) -> NetworkScore:
+        """The score at these values of the parameters that the run is conditional on.
+
+        Raises:
+            ValueError: other parameters than those.
+        """
+        conditions = self.conditions or Conditions((), (), ())
+        if set(parameters) != set(conditions.names):
+            wanted = ", ".join(conditions.names) or "nothing"
+            raise ValueError(
+                f"the run is conditional on {wanted}: give a value for each, and for nothing "
+                f"else; got {', '.join(parameters) or 'none'}"
+            )
+        told = torch.from_numpy(conditions.standardised(parameters)) if parameters else None
         batch = max(1, SAMPLING_BATCH_NODES // (4 * self.grid.size))
-        return NetworkScore(self.process, self.denoiser, batch=batch)
+        return NetworkScore(self.process, self.denoiser, told, batch)
 
 
 def load_run(
@@ -129,7 +148,11 @@ def build_denoiser(description: dict[str, Any], network: nn.Module | None = None
     channels = description["channels"]
     inputs = config.denoiser.network_channels(channels)
     if network is None:
-        network = config.network.build(grid, inputs, channels, seed=config.training.seed)
+        seed, told = (
+            config.training.seed,
+            len((description.get("conditions") or {}).get("names", ())),
+        )
+        network = config.network.build(grid, inputs, channels, seed, told)
     return config.denoiser.build(
         network,
         files.object_from_json(description["noise"]),
@@ -157,7 +180,13 @@ def as_run(description: dict[str, Any], denoiser: Denoiser, device: torch.device
         description["training_data"],
         digest.hexdigest()[:16],
         device,
+        conditions_of(description),
     )
+
+
+def conditions_of(description: dict[str, Any]) -> Conditions | None:
+    known = description.get("conditions")
+    return None if known is None else Conditions(**{k: tuple(v) for k, v in known.items()})
 
 
 def _write_config(directory: Path, config: dict[str, Any]) -> None:

@@ -60,6 +60,8 @@ class MultilevelTrainer:
         device: where the network lives; that of ``team`` by default.
         team: the processes that share each batch, see `fdiff.nn.parallel.team`; each needs the
             same arguments.
+        conditions: ``(samples, condition_channels)``, what the network is told of each field;
+            ``validation_conditions`` likewise.
 
     Raises:
         ValueError: no fields, fields that are not finite or of another shape, levels that do not
@@ -76,6 +78,8 @@ class MultilevelTrainer:
         validation=None,
         device=None,
         team: Team | None = None,
+        conditions=None,
+        validation_conditions=None,
     ):
         self.config = config = TrainingConfig() if config is None else config
         self.team = team = Team() if team is None else team
@@ -93,15 +97,21 @@ class MultilevelTrainer:
         if validation is not None:
             kept = checked_fields(validation, grid, "validation")[:VALIDATION_SIZE]
             self.held_out = self._on_levels(kept, grid)
+        self.conditions = _conditions(conditions, self.data[0])
+        held_out = None if self.held_out is None else self.held_out[0]
+        self.held_out_conditions = _conditions(validation_conditions, held_out)
         self.denoiser = denoiser.to(self.device)
         channels = self.data[0].shape[1]
-        flops = [field_flops(self.denoiser, g, channels, self.device) for g in self.grids]
+        told = 0 if self.conditions is None else self.conditions.shape[1]
+        flops = [field_flops(self.denoiser, g, channels, self.device, told) for g in self.grids]
         self.plan = Plan.of(config, np.array([g.size for g in self.grids]), np.array(flops))
         self.average = ExponentialAverage(self.denoiser, config.average)
         self.denoiser.products = PRECISIONS[config.precision]  # the average's are float32
         if config.compile:
             sizes = [len(team.share(size)) for size in config.batch_size]
-            compile_network(self.denoiser, dict(zip(self.grids, sizes)), channels, self.device)
+            compile_network(
+                self.denoiser, dict(zip(self.grids, sizes)), channels, self.device, told
+            )
         self.optimiser = torch.optim.AdamW(
             self.denoiser.parameters(),
             lr=config.learning_rate,
@@ -185,6 +195,15 @@ class MultilevelTrainer:
         )
         return x0, z, torch.from_numpy(values).to(self.device, u.dtype)
 
+    def condition(self, first: int, size: int, share: range | None = None) -> Tensor | None:
+        """What the network is told of the fields that `fields` gives; None where nothing."""
+        if self.conditions is None:
+            return None
+        share = range(size) if share is None else share
+        count = len(self.conditions)
+        places = data_order(self.config.seed, count, first + share.start, len(share))
+        return self.conditions[torch.from_numpy(places)].to(self.device)
+
     def samples_before(self, step: int) -> int:
         """Fields that the steps before ``step`` saw; keys the randomness."""
         return int(self.plan.samples[step])
@@ -208,6 +227,7 @@ class MultilevelTrainer:
                 self.config.seed,
                 self.device,
                 team=self.team,
+                conditions=self.held_out_conditions,
             )
             for grid, fields in zip(self.grids, self.held_out)
         }
@@ -290,9 +310,11 @@ class MultilevelTrainer:
 
     def _loss_of(self, level: int, first: int, size: int) -> Tensor:
         """This process's part of the mean over the batch."""
-        x0, z, half_log_snr = self.fields(level, first, size, self.team.share(size))
+        share, grid = self.team.share(size), self.grids[level]
+        x0, z, half_log_snr = self.fields(level, first, size, share)
+        told = self.condition(first, size, share)
         losses = denoising_loss(
-            self.denoiser, x0, z, half_log_snr, self.grids[level], self.config.shell_weight
+            self.denoiser, x0, z, half_log_snr, grid, self.config.shell_weight, told
         )
         return losses.sum() / size
 
@@ -332,6 +354,18 @@ class MultilevelTrainer:
                 self.validate(),
             )
         )
+
+
+def _conditions(values, fields: Tensor | None) -> Tensor | None:
+    if values is None or fields is None:
+        return None
+    told = torch.as_tensor(np.asarray(values), dtype=torch.float32)
+    if told.ndim != 2 or len(told) < len(fields):
+        raise ValueError(
+            f"conditions need a line for each of the {len(fields)} fields, got shape "
+            f"{tuple(told.shape)}"
+        )
+    return told[: len(fields)]
 
 
 def _copy_weights(module, tensors: dict[str, Tensor], prefix: str) -> None:

@@ -26,6 +26,7 @@ def validation_ratio(
     device,
     batch: int = 64,
     team: Team | None = None,
+    conditions: Tensor | None = None,
 ) -> float:
     """The denoiser's loss on ``fields`` over that of the linear model.
 
@@ -45,10 +46,10 @@ def validation_ratio(
         m, s = scales(lam, grid.dim)
         x = m * x0 + s * z
         unit = denoiser.posterior_trace(lam).flatten(1)
-        for i, estimate in enumerate(
-            (denoiser.denoise_centred(lam, x, grid), denoiser.wiener(lam, x, grid))
-        ):
+        told = None if conditions is None else conditions[begin : begin + batch].to(device)
+        ours = denoiser.denoise_centred(lam, x, grid, told)
+        for i, estimate in enumerate((ours, denoiser.wiener(lam, x, grid))):
             error = estimate - x0
             sums[i] += float((grid.basis.inner(error, error) / unit).sum())
-    ours, linear = team.add(torch.from_numpy(sums).to(device)).tolist()
-    return ours / linear
+    loss, linear = team.add(torch.from_numpy(sums).to(device)).tolist()
+    return loss / linear
