@@ -129,7 +129,9 @@ def test_the_whole_report_from_a_few_steps(folder, tmp_path):
         "seeds": 2, "samples": 8, "sides": [28, 32, 64], "warm": [2, 1], "cold": 2, "points": 2,
         "validation": 8, "prior_steps": 1, "paper_samples": 6, "paper_evaluations": 2,
         "evaluations": 2, "batch": 4, "priors": ["bessel"],
-        "network": {"kind": "oriented", "hidden_channels": 4, "n_layers": 1, "n_modes": 28},
+        "network": {
+            "kind": "oriented", "hidden_channels": 4, "n_layers": 1, "n_modes": 28, "mixing": "full",
+        },
     }  # fmt: skip
     assert tiny.keys() <= setting.values.keys()
     setting.values.update(tiny)
