@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fdiff import backends
 from fdiff.grid import Grid
 from fdiff.nn.precision import full_precision
-from fdiff.nn.scratch import scratch
+from fdiff.nn.scratch import room, scratch
 
 # As `python -m benchmarks.crossing` measures on a CPU. On real axes, which an FFT must reorder,
 # products win up to so many modes; on a periodic axis up to so many, or this share of its nodes.
@@ -261,10 +261,11 @@ def mix(c: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def mix_gradient(c: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
-    """Gradient of ``weight`` from that of ``mix(c, weight)``."""
+    """Gradient of ``weight`` from that of ``mix(c, weight)``; outside autograd."""
+    out = room(weight.shape, weight)
     if c.is_complex() and not weight.is_complex():
-        return torch.bmm(_parts(c).mT, _parts(gradient))
-    return torch.bmm(c.mH, gradient)
+        return torch.bmm(_parts(c).mT, _parts(gradient), out=out)
+    return torch.bmm(c.mH, gradient, out=out)
 
 
 def _parts(c: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ class SpectralStack(torch.autograd.Function):
         (*h, x), c, *weights = ctx.saved_tensors
         grid, n_modes, nodes = ctx.grid, ctx.n_modes, tuple(range(1, x.ndim - 1))
         adjoint = adjoint_weights(grid, n_modes, x.dtype, x.device)
-        given, gradient = gradient, torch.empty_like(x)
+        given, gradient = gradient, room(x.shape, x)
         of_weights: list[Tensor] = []
         for i, entries in reversed(list(enumerate(_blocks(tuple(weights))))):
             mixing, pointwise, scale, shift = entries
