@@ -130,7 +130,8 @@ def test_the_whole_report_from_a_few_steps(folder, tmp_path):
         "validation": 8, "prior_steps": 1, "paper_samples": 6, "paper_evaluations": 2,
         "evaluations": 2, "batch": 4, "priors": ["bessel"],
         "network": {
-            "kind": "oriented", "hidden_channels": 4, "n_layers": 1, "n_modes": 28, "mixing": "full",
+            "kind": "oriented", "mixing": "full", "hidden_channels": 4, "n_layers": 1,
+            "n_modes": 28,
         },
     }  # fmt: skip
     assert tiny.keys() <= setting.values.keys()
