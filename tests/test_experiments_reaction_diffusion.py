@@ -97,7 +97,9 @@ def test_published_training_learns_the_noise():
 
     zero = np.zeros((8, 1, 32, 32), np.float32)
     network = {"hidden_channels": 8, "n_layers": 1, "n_modes": 8}
-    out = published.train(zero, compat.standard(), n=16, steps=60, batch=4, seed=0, network=network)
+    out = published.train(
+        zero, compat.standard(), n=16, steps=200, batch=4, seed=0, network=network
+    )
     assert out.losses[-1, 1] < 0.7 * out.losses[0, 1]
     u = published.sample(out.score, 16, 2, 4, 0, 32)
     assert u.shape == (2, 1, 16, 16)

@@ -6,6 +6,7 @@ import numpy as np
 
 from fdiff import plots
 from fdiff.metrics.spectrum import Spectrum
+from validation.experiments.figures import readable
 from validation.experiments.intervals import BLUE, CYCLE, GREY, MARKERS, ORANGE, axes, line
 from validation.experiments.patterns import grid_of
 from validation.experiments.reaction_tasks import column
@@ -92,6 +93,7 @@ def protocols(v, ours, theirs, floors):
         _resolutions(place, v)
         place.set_yscale("log")
         place.set_ylim(bottom=min(truth) / 2)
+        readable(place.yaxis)
         place.set_title(WORDS[name], fontsize=9)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
