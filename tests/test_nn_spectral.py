@@ -8,7 +8,17 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import fdiff  # noqa: E402
-from fdiff.nn import FNO, UNO, FullMixing, RadialMixing, UNet, from_modes, spectral, stack, to_modes  # noqa: E402  # noqa: E402
+from fdiff.nn import (  # noqa: E402
+    FNO,
+    UNO,
+    FullMixing,
+    RadialMixing,
+    UNet,
+    fno,
+    from_modes,
+    spectral,
+    to_modes,
+)
 from fdiff.nn.fno import run_blocks  # noqa: E402
 from fdiff.nn.scratch import room, scratch  # noqa: E402
 from fdiff.nn.spectral import mode_count  # noqa: E402
@@ -234,7 +244,7 @@ def test_pieces_of_a_batch_give_what_the_whole_batch_gives(kind, boundary, monke
     x, t = smooth(grid, (6, 6), batch=5), torch.linspace(-1, 1, 5, dtype=torch.float64)
     found = []
     for samples in (5, 2, 1):  # 2 leaves a rest of 1
-        monkeypatch.setattr(stack, "PIECE", samples * grid.size * 6)
+        monkeypatch.setattr(fno, "piece_size", lambda *_, samples=samples: samples)
         output = network(x, t)
         with torch.no_grad():
             torch.testing.assert_close(network(x, t), output, rtol=0, atol=1e-13)

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
 from fdiff.grid import Grid
-from fdiff.nn.scratch import room, scratch
+from fdiff.nn.scratch import LARGEST, room, scratch
 from fdiff.nn.spectral import (
     add_from_modes,
     adjoint_weights,
@@ -25,15 +25,17 @@ from fdiff.nn.spectral import (
     write_modes,
 )
 
-# Numbers in a piece of a field with all its channels: a few tensors of 4 MiB stay in a CPU's cache
-# together, and each is long enough for its threads.
-PIECE = 2**20
+# Numbers in a piece of a field with all its channels, for each thread of a CPU: a few tensors of
+# 2 MiB stay in its cache together, and are long beside the start of an operation.
+PIECE = 2**19
 LARGE_PIECE = 2**26  # on other devices
 
 
 def piece_size(grid: Grid, channels: int, device: torch.device) -> int:
     """Samples that go through the layers together."""
-    numbers = PIECE if device.type == "cpu" else LARGE_PIECE
+    numbers = LARGE_PIECE
+    if device.type == "cpu":
+        numbers = min(PIECE * torch.get_num_threads(), LARGEST // 2)
     return max(1, numbers // (grid.size * channels))
 
 
