@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 import sys
 import time
@@ -96,7 +97,7 @@ def cells(record: Record) -> tuple[str, ...]:
 
 
 def number(value: float) -> str:
-    return f"{value:.4g}"
+    return "–" if math.isnan(value) else f"{value:.4g}"
 
 
 def summary(records: list[Record]) -> str:

@@ -98,7 +98,9 @@ def over_time(curves: dict, times: list[float], resolutions: list[int]):
             place.set_yscale("log")
         row[0].set_ylabel({"published": "published", "plain": "ours, network\nalone",
                             "wiener": "ours, around the\nlinear model"}[mode])  # fmt: skip
-    axes[0, 0].set_ylim(bottom=1e-3)  # what lies below is the linear part at late times
+    # Of all panels, which share their scale: a later one's curves may be the highest.
+    highest = max(float(np.max(c)) for panels in curves.values() for c in panels.values())
+    axes[0, 0].set_ylim(1e-3, 1.5 * highest)  # what lies below is the linear part at late times
     for place, name in zip(axes[0], priors):
         place.set_title(NAMES[name])
     for place in axes[-1]:
