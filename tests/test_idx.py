@@ -129,7 +129,7 @@ def test_an_mnist_folder_reads_like_a_dataset(tmp_path):
         assert list(images.indices("test")) == [9, 19]
         everything = sorted([*images.indices("train"), *images.indices("test")])
         assert everything == list(images.indices())
-        assert np.array_equal(images.fields(split="test")[1], images.image(19))
+        assert np.array_equal(images.fields(split="test")[1], images.state(19, ["image"]))
         assert images.grid == fdiff.Grid((64, 64), 1.0, "neumann")
         assert not set(images.identities("train")) & set(images.identities("test"))
         with pytest.raises(ValueError, match="image"):
@@ -151,3 +151,33 @@ def test_one_file_alone_is_split_into_two_samples_of_one_law():
     ends = energy_distance(everything[:9000:23], everything[9000::3], grid)
     assert ends.low > 0.005
     assert abs(energy_distance(train[::23], held_out[::3], grid).value) < 0.005
+
+
+@pytest.fixture
+def folder(tmp_path):
+    pixels = np.random.default_rng(3).integers(0, 256, (20, 8, 8), np.uint8)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(encode(pixels))
+    return tmp_path
+
+
+def test_a_folder_reads_like_a_file_everywhere(folder):
+    """What takes a dataset takes a folder of images: pictures, torch, xarray."""
+    from fdiff import trajectory_plots
+
+    trajectory = trajectory_plots.load(folder, 3)
+    with fdiff.dataset.open(folder) as images:
+        first = images.fields(time=0.0)
+        assert np.array_equal(trajectory.values, first[3])
+        with pytest.raises(ValueError, match="no parameters"):
+            images.parameters(["k"])
+        with pytest.raises(ValueError, match="no time"):
+            images.fields(time=2.5)
+    assert trajectory.title.endswith("sample 00003, image")
+    torch_data = pytest.importorskip("fdiff.nn.data")
+    items = torch_data.TrajectoryDataset(folder, split="test", resolution=32)
+    assert items[1].shape == (1, 32, 32)
+    assert len(items) == 2
+    pytest.importorskip("xarray")
+    stacked = fdiff.dataset.open(folder).to_xarray()
+    assert stacked.sizes == {"sample": 20, "time": 1, "y": 64, "x": 64}
+    assert np.array_equal(stacked["image"][3, 0], first[3, 0])

@@ -85,10 +85,6 @@ def train_from_file(
         one = names[0] if len(names) == 1 else names
         fields = file.fields(one, time, split)
         identities = list(file.identities(split))
-        if condition and not hasattr(file, "parameters"):
-            raise ValueError(
-                f"{data} holds images, which have no parameters: leave out --condition"
-            )
         told = file.parameters(condition, split) if condition else {}
         validation, known = None, {}
         if held_out is None and split == "train":

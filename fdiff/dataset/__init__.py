@@ -7,7 +7,7 @@ from fdiff.dataset.reader import Dataset, overlap
 from fdiff.dataset.writer import write_fields
 
 
-def open(path) -> Dataset | ImageFolder:  # named as in `h5py` and `xarray`
+def open(path) -> Dataset:  # named as in `h5py` and `xarray`
     """A dataset for reading: an HDF5 file (`Dataset`) or an MNIST folder (`ImageFolder`)."""
     path = Path(path)
     if (path / "data").is_dir():

@@ -11,13 +11,36 @@ from typing import Any
 import numpy as np
 
 from fdiff.dataset.idx import find_images, read_pixels, shades
+from fdiff.dataset.reader import Dataset
 from fdiff.grid import Grid
 
 SIDE = 64  # the digits' 28 rows, resized as in arXiv 2303.04772
 BLOCK = 4096  # images resized at a time: bounds the memory
 
 
-class ImageFolder:
+class ImageView:
+    """The images as `fdiff.dataset.formats` shows samples: (t, y, x, field), one of each."""
+
+    names = ("image",)
+
+    def __init__(self, pixels: np.ndarray, side: int):
+        self.pixels = pixels
+        self.shape = (1, side, side, 1)
+        self.keys = [f"{i:05d}" for i in range(len(pixels))]
+
+    def axis(self, name: str) -> np.ndarray:
+        """Stored times, or cell centres."""
+        side = self.shape[1]
+        return np.zeros(1) if name == "t" else (np.arange(side) + 0.5) / side
+
+    def data(self, row: int) -> np.ndarray:
+        return resize(shades(self.pixels[row : row + 1]), self.shape[1])[..., None]
+
+    def record(self, row: int) -> None:
+        """Nothing is recorded of an image's making."""
+
+
+class ImageFolder(Dataset):
     """The images of an MNIST folder, resized to ``side``², on the unit square without flux.
 
     Digits are not periodic, hence the no-flux box. It reads like a `Dataset` of one field "image"
@@ -29,26 +52,29 @@ class ImageFolder:
     no value by more than 1e-21, and is left out.
     """
 
-    field_names = ("image",)
-    times = np.zeros(1)
-
     def __init__(self, path: Path | str, side: int = SIDE):
         self.path = Path(path)
         self._files = find_images(self.path)
-        self.grid = Grid((side, side), 1.0, "neumann")
-        self.provenance: dict[str, Any] = {}
-
-    def __enter__(self) -> ImageFolder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._side = side
 
     def close(self) -> None:
         """Nothing stays open."""
 
-    def __len__(self) -> int:
-        return len(self._pixels)
+    @cached_property
+    def view(self) -> ImageView:  # type: ignore[override]
+        return ImageView(np.concatenate(self._parts), self._side)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
+    def grid(self) -> Grid:
+        return Grid((self._side, self._side), 1.0, "neumann")
 
     @cached_property
     def _parts(self) -> list[np.ndarray]:
@@ -61,10 +87,6 @@ class ImageFolder:
                     f"{rows}×{columns}"
                 )
         return parts
-
-    @cached_property
-    def _pixels(self) -> np.ndarray:
-        return np.concatenate(self._parts)
 
     def indices(self, split: str | None = None) -> Sequence[int]:
         """Positions of ``"train"``, ``"test"``, or of all (None); ascending."""
@@ -79,25 +101,34 @@ class ImageFolder:
         held_out = range((n - 1) % 10, n, 10)
         return held_out if split == "test" else [i for i in range(n) if i not in held_out]
 
-    def fields(
-        self, field: str | None = None, time: float | None = None, split: str | None = None
-    ) -> np.ndarray:
-        """Images ``(samples, 1, side, side)``, float32 in [0, 1]."""
-        if field not in (None, "image"):
-            raise ValueError(f'{self.path} has the field "image", not {field!r}')
+    def frame(self, time: float | None = None) -> int:
         if time not in (None, 0, 0.0):
             raise ValueError(f"{self.path} holds images, which have no time; got {time!r}")
-        rows = self.indices(split)
-        side = self.grid.shape[0]
+        return 0
+
+    def fields(
+        self,
+        field: str | Sequence[str] | None = None,
+        time: float | None = None,
+        split: str | None = None,
+    ) -> np.ndarray:
+        """Images ``(samples, 1, side, side)``, float32 in [0, 1]."""
+        for name in [field] if field is None or isinstance(field, str) else field:
+            self.channel(name)
+        self.frame(time)
+        rows, side = self.indices(split), self._side
         out = np.empty((len(rows), 1, side, side), np.float32)
         for begin in range(0, len(rows), BLOCK):
-            pixels = self._pixels[list(rows[begin : begin + BLOCK])]
+            pixels = self.view.pixels[list(rows[begin : begin + BLOCK])]
             out[begin : begin + BLOCK, 0] = resize(shades(pixels), side)
         return out
 
-    def image(self, row: int) -> np.ndarray:
-        """One of them, ``(1, side, side)``."""
-        return resize(shades(self._pixels[row : row + 1]), self.grid.shape[0])
+    def parameters(self, names: Sequence[str], split: str | None = None) -> dict[str, np.ndarray]:
+        if names:
+            raise ValueError(
+                f"{self.path} holds images, which have no parameters: leave out --condition"
+            )
+        return {}
 
     def identities(self, split: str | None = None) -> Iterator[str]:
         """A checksum of each image's pixels."""
@@ -105,7 +136,7 @@ class ImageFolder:
 
     def identity(self, row: int) -> str:
         """The checksum of one image's pixels."""
-        return "sha256:" + hashlib.sha256(shades(self._pixels[row]).tobytes()).hexdigest()
+        return "sha256:" + hashlib.sha256(shades(self.view.pixels[row]).tobytes()).hexdigest()
 
 
 def resize(images: np.ndarray, side: int) -> np.ndarray:

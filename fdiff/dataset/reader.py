@@ -108,7 +108,7 @@ class Dataset:
             origins.append(float(f"{centres[0] - h / 2:.6g}"))
         return Grid(shape, tuple(lengths), "neumann", tuple(origins))
 
-    def indices(self, split: str | None = None) -> range:
+    def indices(self, split: str | None = None) -> Sequence[int]:
         """Positions of a split: ``"train"``, ``"test"`` or all (None).
 
         As recorded; otherwise PDEBench's rule, the last tenth (at least one) is the test set.

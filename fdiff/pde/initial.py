@@ -215,7 +215,7 @@ class ImagesInitial(Initial):
 
         if grid.dim != 2:
             raise ValueError(f"images have two axes, the grid has {grid.dim}")
-        pixels = self._folder.image(sample).astype(np.float64)
+        pixels = self._folder.state(sample, ("image",)).astype(np.float64)
         return levels.resample_field(pixels, grid.with_shape(pixels.shape[1:]), grid)
 
 
