@@ -1,12 +1,16 @@
 # make demo   sets up .venv and runs the main job; ends in demo/report.html
 # make test   sets up .venv and runs the tests
 # make validate-quick   measures every rate in its quick form; make validate, in full
+# make experiments-quick   the experiments in small; make experiments, in full (two hours).
+#      MNIST=DIR names the folder with MNIST's files; without it that experiment is left out
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MNIST ?= $(wildcard ../shared/data/mnist)
+EXPERIMENTS = $(BIN)/python -m validation.experiments $(if $(MNIST),--data $(MNIST))
 
-.PHONY: demo test validate validate-quick lint clean
+.PHONY: demo test validate validate-quick experiments experiments-quick lint clean
 
 demo: $(STAMP)
 	$(BIN)/fdiff demo --out demo
@@ -19,6 +23,12 @@ validate-quick: $(STAMP)
 
 validate: $(STAMP)
 	$(BIN)/python -m validation --report report
+
+experiments-quick: $(STAMP)
+	$(EXPERIMENTS) --quick
+
+experiments: $(STAMP)
+	$(EXPERIMENTS) --full
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
