@@ -224,7 +224,7 @@ def standard() -> Prior:
 
 def fno(modes: tuple[int, int] = (14, 7), scale: float = 1.0, seed: int = 0) -> Prior:
     """A random complex multiplier on the low modes; the others are without noise."""
-    return Prior((RandomModes(tuple(modes), scale, seed),))
+    return Prior((RandomModes((modes[0], modes[1]), scale, seed),))
 
 
 def inverse_laplacian(scale: float = 10.0, power: float = 0.55) -> Prior:
@@ -246,7 +246,7 @@ def combined(
 ) -> Prior:
     """The sum of the filters of `inverse_laplacian` and `fno`, on one and the same noise."""
     return Prior(
-        (RandomModes(tuple(modes), fno_scale, seed), StencilPower(scale, 0.0, power))
+        (RandomModes((modes[0], modes[1]), fno_scale, seed), StencilPower(scale, 0.0, power))
     )  # fmt: skip
 
 

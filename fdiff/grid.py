@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -37,6 +38,16 @@ class Grid:
     lengths: tuple[float, ...] = 1.0  # type: ignore[assignment]  # scalars are spread over the axes
     boundary: tuple[str, ...] = "periodic"  # type: ignore[assignment]
     origin: tuple[float, ...] = 0.0  # type: ignore[assignment]
+
+    if TYPE_CHECKING:  # what may be given; the fields above are what is stored
+
+        def __init__(
+            self,
+            shape: int | Sequence[int],
+            lengths: float | Sequence[float] = 1.0,
+            boundary: str | Sequence[str] = "periodic",
+            origin: float | Sequence[float] = 0.0,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         shape: tuple = _one_or_many(self.shape)

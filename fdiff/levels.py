@@ -104,7 +104,10 @@ class Hierarchy:
     """
 
     def __init__(self, finest: Grid, levels: list[int | tuple[int, ...]]):
-        shapes = [(n,) * finest.dim if np.isscalar(n) else tuple(n) for n in levels]  # type: ignore[arg-type]
+        shapes = [
+            (int(n),) * finest.dim if isinstance(n, int | np.integer) else tuple(map(int, n))
+            for n in levels
+        ]
         if not shapes:
             raise ValueError("a hierarchy needs at least one level")
         for coarse, fine in zip([*shapes, finest.shape], [*shapes[1:], finest.shape]):

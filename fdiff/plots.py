@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def gallery(rows: Sequence[tuple[str, np.ndarray, Grid]], columns: int = 6):
     return figure
 
 
-def spectra(panels: Sequence[tuple[str, dict, dict]], modes_end: float | None = None):
+def spectra(panels: Sequence[tuple[str, Any, dict]], modes_end: float | None = None):
     """Relative shell energies against truth: one panel a resolution.
 
     A panel is ``(title, truth, samples)``; ``truth`` and each entry of ``samples`` are spectra of

@@ -67,7 +67,7 @@ def train_from_file(
     changes: dict[str, Any] | None = None,
     field: list[str] | None = None,
     time: float | None = None,
-    split: str = "train",
+    split: str | None = "train",
     device: str | None = None,
     resume: bool = False,
     held_out: Path | None = None,

@@ -59,7 +59,7 @@ def normalisation(path: Path | str, block: int = _BLOCK) -> dict[str, dict[str, 
         rows = file.usable(None)
         if not rows:
             raise ArithmeticError(f"no trajectory of {path} could be computed to the end")
-        for name, array in zip(file.field_names, file.view.arrays):
+        for name, array in zip(file.field_names, file.view.arrays):  # type: ignore[union-attr]
             values, steps = Moments(), Moments()
             for part, first in _blocks(array, rows, block):
                 values.add(part[0 if first else 1 :])

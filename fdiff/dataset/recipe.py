@@ -286,9 +286,10 @@ def _whole(low: int, high: int):
     def convert(key: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise ValueError(f"recipe key {key}: expected a whole number, got {value!r}")
-        if not low <= value <= high:
+        whole = int(value)
+        if not low <= whole <= high:
             raise ValueError(f"recipe key {key}: between {low} and {high}, got {value}")
-        return int(value)
+        return whole
 
     return convert
 

@@ -54,7 +54,9 @@ def shell_numbers(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     return np.sqrt(squares).astype(int).ravel(), tail.ravel()
 
 
-def file_statistics(samples: Iterable[dict[str, Any]], names: tuple[str, ...]) -> dict[str, Any]:
+def file_statistics(
+    samples: Iterable[dict[str, Any] | None], names: tuple[str, ...]
+) -> dict[str, Any]:
     """By field: mean, std and mean spectrum over the samples that did not fail."""
     known = [s for s in samples if s is not None]
     if not known:

@@ -43,7 +43,7 @@ def parts(recipe: Recipe, out: Path | str) -> dict[Path, Recipe]:
         )
     if len(recipe.stored_times) < 2:
         raise ValueError("recipe key times: stats.yaml needs differences between stored times")
-    ranges = factory.split_ranges(recipe)
+    ranges = factory.split_ranges(recipe) or {}
     found = {}
     for split in SPLITS:
         begin, end = ranges.get(split, (0, 0))

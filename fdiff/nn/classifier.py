@@ -47,11 +47,11 @@ class Classifier(nn.Module):
         self.features = nn.Sequential(*layers)
         self.head = nn.utils.skip_init(nn.Linear, channels, 1)
         # Kaiming's initial weights, drawn from our own generator instead of the global one.
-        for module in self.modules():
-            if hasattr(module, "weight") and module.weight.ndim > 1:
-                fan_in = module.weight[0].numel()
-                nn.init.normal_(module.weight, 0.0, math.sqrt(2 / fan_in), generator=generator)
-                nn.init.zeros_(module.bias)
+        for name, weight in self.named_parameters():
+            if weight.ndim > 1:
+                std = math.sqrt(2 / weight[0].numel())
+                nn.init.normal_(weight, 0.0, std, generator=generator)
+                nn.init.zeros_(self.get_parameter(name.removesuffix("weight") + "bias"))
 
     def forward(self, u: Tensor) -> Tensor:
         return self.head(self.features(u).flatten(2).mean(dim=2)).squeeze(1)
@@ -85,8 +85,8 @@ def _split(size: int, seed: int) -> tuple[RealArray, RealArray]:
     """Indices of both kinds to train on and to hold out, both kinds in equal numbers."""
     order = np.random.default_rng([seed, 1]).permutation(size)
     cut = round(TRAINED_SHARE * size)
-    parts = order[:cut], order[cut:]
-    return tuple(np.concatenate([part, part + size]) for part in parts)
+    first, second = (np.concatenate([part, part + size]) for part in (order[:cut], order[cut:]))
+    return first, second
 
 
 def _train(
