@@ -86,6 +86,17 @@ def test_evaluate_refuses_what_was_trained_on(tmp_path, capsys):
     assert "3 of the fields" in sentence(capsys)
 
 
+def test_evaluate_refuses_fields_that_are_in_both_files(tmp_path, capsys):
+    """Seeds 0 and 1 of PDEBench's own initial numbers share all fields but one."""
+    first, second = (str(tmp_path / f"{seed}.h5") for seed in (0, 1))
+    common = ["pdebench-diff-react", "--samples", "3", "--resolution", "8", "--times", "0.1"]
+    for seed, out in enumerate((first, second)):
+        assert main(["generate", *common, "--seed", str(seed), "--workers", "1", "--out", out]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", first, "--against", second]) == 1
+    assert "2 of the fields" in sentence(capsys)
+
+
 def test_evaluate_refuses_another_box(tmp_path, capsys):
     samples = fields_file(tmp_path / "s.h5", grid=fdiff.Grid((16, 16), 1.0, "neumann"))
     truth = fields_file(tmp_path / "t.h5", seed=1)

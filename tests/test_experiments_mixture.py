@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 import fdiff  # noqa: E402
 from fdiff import compat, noise  # noqa: E402
+from fdiff.dataset.recipe import load  # noqa: E402
 from fdiff.levels import restrict  # noqa: E402
 from fdiff.score.mean import mean_coefficients  # noqa: E402
 from validation.experiments import mixture, setting  # noqa: E402
@@ -49,6 +50,17 @@ def test_the_means_are_the_ramps_of_the_unit_square():
     filtered = mean_coefficients(means("bessel")[0], grid)[0, 3]
     mu = (6 * math.pi) ** 2
     assert filtered == pytest.approx((100 + mu) ** -0.55 * 1j / (6 * math.pi))
+
+
+@pytest.mark.parametrize("n", [16, 33, 128])
+def test_the_recipe_is_the_mixture_of_the_experiment(n):
+    """Two derivations of one law: `fdiff.pde.mixture` and `mixture_problem`."""
+    law, grid = load("paper-mixture").law, square(n)
+    pair = [grid.basis.project(mean_coefficients(mean, grid)) for mean in means("bessel")]
+    assert law.mean_coefficients(grid) == pytest.approx(np.stack(pair), abs=1e-15)
+    q = law.covariance.eigenvalues(grid)
+    assert q == pytest.approx(prior("bessel").eigenvalues(grid), rel=1e-12)
+    assert law.probabilities.tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("name", ["standard", "inverse_laplacian", "bessel"])

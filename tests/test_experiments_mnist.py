@@ -78,11 +78,15 @@ def test_rescaling_hides_amplitude_and_offset():
     assert (moved.min(), moved.max()) == (0.0, 1.0)
 
 
-def test_time_at_which_a_curve_reaches_a_loss():
-    curve = np.array([[1.0, 10, 0.9], [3.0, 30, 0.5], [4.0, 40, 0.4]])
-    assert digits.reached(curve, 0.7) == pytest.approx(2.0)
-    assert digits.reached(curve, 0.95) == 1.0
-    assert digits.reached(curve, 0.1) == 4.0
+def test_a_warm_start_that_never_gets_there_is_not_sooner():
+    """Its training may end before the cold one's does."""
+    cold = np.array([[0.0, 0, 1.0], [10.0, 30, 0.5], [20.0, 60, 0.4]])
+    quick = np.array([[0.0, 0, 1.0], [5.0, 30, 0.4], [6.0, 40, 0.3]])
+    never = np.array([[0.0, 0, 1.0], [5.0, 30, 0.7], [6.0, 40, 0.5]])
+    found = mnist.sooner("x", [quick, 1.1 * quick], [cold, 1.1 * cold])
+    assert found.observed == pytest.approx(0.25)
+    assert mnist.sooner("x", [quick, never], [cold, cold]).verdict == "FAIL"
+    assert mnist.sooner("x", [never], [cold]).verdict == "INCONCLUSIVE"
 
 
 def test_measures_of_the_truth_itself(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,12 @@ exp, log, expm1, log1p, sqrt = torch.exp, torch.log, torch.expm1, torch.log1p, t
 sin, cos, tan, arctan2 = torch.sin, torch.cos, torch.tan, torch.arctan2
 where, stack, concatenate, zeros_like = torch.where, torch.stack, torch.cat, torch.zeros_like
 logaddexp = torch.logaddexp
+
+
+def cached(maxsize: int) -> Callable[[Callable], Callable]:
+    """`lru_cache` for functions that make tensors: outside inference mode, whoever asks first, since
+    autograd could not save the others."""
+    return lambda make: lru_cache(maxsize)(torch.inference_mode(False)(make))
 
 
 def forward(u, grid, threads: int = 1) -> torch.Tensor:
@@ -146,7 +153,7 @@ def _hermitian(c, grid):
     return c if c.is_complex() else torch.complex(c, torch.zeros_like(c))
 
 
-@lru_cache(maxsize=64)
+@cached(maxsize=64)
 def _twiddle(n: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """``e^{-i pi k / 2n}``, ``k = 0..n//2``, times the factor that makes the DCT orthonormal."""
     k = np.arange(n // 2 + 1)

@@ -28,8 +28,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Compare samples with held-out data: distances, spectra, shapes, each with an interval.
 
-        Sets on different grids are compared on the coarser one, by restriction. Samples whose
-        training data overlap with the data given are refused: such numbers mean nothing.
+        Sets on different grids are compared on the coarser one, by restriction. Samples that
+        are among the data given, or whose training data are, are refused: such numbers mean
+        nothing.
         """
         rows = evaluate_files(
             samples, against, field=field, time=time, split=split, report=report, seed=seed
@@ -85,9 +86,16 @@ def evaluate_files(
 
 
 def refuse_overlap(samples, truth, split: str | None) -> None:
-    """Raises ValueError where data to compare with were in the samples' training set."""
-    trained = set(samples.provenance.get("trained_on", {}).get("identities", ()))
-    shared = trained.intersection(truth.identities(split))
+    """Raises ValueError where data to compare with were trained on, or are the samples."""
+    known = set(truth.identities(split))
+    shared = known.intersection(samples.provenance.get("trained_on", {}).get("identities", ()))
+    same = known.intersection(samples.identities())
+    if same:
+        raise ValueError(
+            f"{len(same)} of the fields of {truth.path} are in {samples.path} too: compare with "
+            "others (another seed; PDEBench's own initial numbers need seeds further apart than "
+            "there are samples)"
+        )
     if shared:
         raise ValueError(
             f"{len(shared)} of the fields of {truth.path} were in the training data of "

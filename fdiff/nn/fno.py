@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache, partial
+from functools import partial
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from fdiff.backends.torch import cached
 from fdiff.grid import Grid
 from fdiff.nn.spectral import (
     FullMixing,
@@ -268,7 +269,7 @@ def _axis_features(box: Grid) -> list[tuple[int, str]]:
     ]
 
 
-@lru_cache(maxsize=64)
+@cached(maxsize=64)
 def coordinate_features(grid: Grid, dtype, device) -> Tensor:
     """Smooth functions that tell the nodes apart and respect the boundary: ``(*shape, features)``.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from itertools import product
 from typing import final
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fdiff.backends.torch import cached
 from fdiff.grid import Grid
 from fdiff.nn.fno import MIXINGS, OperatorNetwork, SpectralBlock
 from fdiff.nn.precision import full_precision
@@ -54,7 +54,7 @@ def _nodes(c: Tensor, parity: tuple[int, ...], grid: Grid, n_modes: tuple[int, .
     return c
 
 
-@lru_cache(maxsize=256)
+@cached(maxsize=256)
 def conjugate_matrix(grid: Grid, axis: int, n_modes: int, dtype, device) -> Tensor:
     """``(nodes, modes)``: ``sin`` where the basis has ``cos`` and the reverse, mean square one."""
     k = grid.basis.wavenumbers(axis)[retained_modes(grid, axis, n_modes)]
@@ -64,7 +64,7 @@ def conjugate_matrix(grid: Grid, axis: int, n_modes: int, dtype, device) -> Tens
     return torch.from_numpy(math.sqrt(2.0) * values).to(device, dtype)
 
 
-@lru_cache(maxsize=64)
+@cached(maxsize=64)
 def _turns(grid: Grid, n_modes: tuple[int, ...], channels: int, dtype, device) -> Tensor:
     """``prod i sign(k)`` over the odd axes of each channel, ``(*modes, channels)``."""
     lines = [

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fdiff import backends
+from fdiff.backends.torch import cached
 from fdiff.covariance import CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.nn.loss import PREDICTIONS, mean_and_std, to_x0
@@ -243,7 +244,7 @@ def _positive(variance: Tensor) -> Tensor:
     return torch.where(variance > 0, variance, torch.ones_like(variance))
 
 
-@lru_cache(maxsize=64)
+@cached(maxsize=64)
 def _band(grid: Grid, n_modes: tuple[int, ...], dtype, device) -> Tensor:
     """1 on the modes that a grid of ``n_modes`` nodes retains, else 0."""
     lines = []
@@ -255,12 +256,12 @@ def _band(grid: Grid, n_modes: tuple[int, ...], dtype, device) -> Tensor:
     return torch.tensor(band, dtype=dtype, device=device)
 
 
-@lru_cache(maxsize=64)
+@cached(maxsize=64)
 def _eigenvalue_tensor(operator: Covariance, grid: Grid, dtype, device) -> Tensor:
     return torch.tensor(operator.eigenvalues(grid), dtype=dtype, device=device)
 
 
-@lru_cache(maxsize=64)
+@cached(maxsize=64)
 def mean_tensor(mean, grid: Grid, dtype, device) -> Tensor:
     return torch.tensor(mean_coefficients(mean, grid), dtype=dtype, device=device)
 

@@ -28,7 +28,9 @@ def scratch(slot: str, shape: Sequence[int], like: Tensor) -> Tensor:
     slots = _kept.__dict__
     key = f"{slot} {like.dtype}"
     if key not in slots or len(slots[key]) < size:
-        slots[key] = like.new_empty(size)
+        # What is made in inference mode could not be written to outside it.
+        with torch.inference_mode(False):
+            slots[key] = like.new_empty(size)
     return slots[key][:size].view(shape)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fdiff import backends
+from fdiff.backends.torch import cached
 from fdiff.grid import Grid
 from fdiff.nn.precision import full_precision
 from fdiff.nn.scratch import room, scratch
@@ -85,14 +86,14 @@ def from_modes(c: Tensor, grid: Grid, n_modes: tuple[int, ...], matrices: bool |
     return grid.basis.inverse(c).movedim(1, -1)
 
 
-@lru_cache(maxsize=256)
+@cached(maxsize=256)
 def _positions(grid: Grid, n_modes: tuple[int, ...], device) -> tuple[Tensor, ...]:
     return tuple(
         torch.from_numpy(retained_modes(grid, axis, n)).to(device) for axis, n in enumerate(n_modes)
     )
 
 
-@lru_cache(maxsize=256)
+@cached(maxsize=256)
 def axis_matrix(grid: Grid, axis: int, n_modes: int, dtype, device) -> Tensor:
     """``e_k(x_j)`` of one axis, shape ``(nodes, modes)``, mean square one; complex if periodic.
 
@@ -111,7 +112,7 @@ def axis_matrix(grid: Grid, axis: int, n_modes: int, dtype, device) -> Tensor:
     return torch.from_numpy(norm * values).to(device, dtype)
 
 
-@lru_cache(maxsize=256)
+@cached(maxsize=256)
 def _products(grid: Grid, n_modes: tuple[int, ...], dtype, device):
     """``(axis, forward matrix, inverse matrix)`` in the order of the forward products: the halved
     axis first, while the field is real; its matrices are real and act on ``(Re, Im)`` stacked."""
@@ -194,7 +195,7 @@ def add_from_modes(u: Tensor, c: Tensor, grid: Grid, n_modes: tuple[int, ...]) -
         u.add_(from_modes(ordered, grid, n_modes, matrices=False))
 
 
-@lru_cache(maxsize=256)
+@cached(maxsize=256)
 def adjoint_weights(grid: Grid, n_modes: tuple[int, ...], dtype, device) -> Tensor:
     """``N omega_k``, shape ``(count, 1, 1)``: the adjoint of `from_modes` is `to_modes` times it.
 

@@ -7,7 +7,8 @@ backward pass needs is scratch memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import final
 
 import torch
@@ -37,6 +38,22 @@ def piece_size(grid: Grid, channels: int, device: torch.device) -> int:
     if device.type == "cpu":
         numbers = min(PIECE * torch.get_num_threads(), LARGEST // 2)
     return max(1, numbers // (grid.size * channels))
+
+
+def first_order(backward: Callable) -> Callable:
+    """`once_differentiable` that refuses second derivatives in saved tensors too.
+
+    That one refuses them only where the incoming gradient depends on something; else what the
+    backward pass makes of the weights and of ``x`` would silently count as constant.
+    """
+
+    @wraps(backward)
+    def checked(ctx, gradient: Tensor):
+        if torch.is_grad_enabled() and not gradient.requires_grad:
+            gradient = gradient.detach().requires_grad_()
+        return once_differentiable(backward)(ctx, gradient)
+
+    return checked
 
 
 def _blocks(weights: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
@@ -91,7 +108,7 @@ class SpectralStack(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, gradient: Tensor):
         (*h, x), c, *weights = ctx.saved_tensors
         grid, n_modes, nodes = ctx.grid, ctx.n_modes, tuple(range(1, x.ndim - 1))
@@ -129,7 +146,7 @@ class Projection(torch.autograd.Function):
         return torch.addmm(b2, hidden, w2.t()).view(*x.shape[:-1], -1)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, gradient: Tensor):
         x, w1, b1, w2 = ctx.saved_tensors
         rows, gradient = x.flatten(0, -2), gradient.flatten(0, -2)

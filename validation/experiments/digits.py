@@ -250,21 +250,6 @@ STUDIES: dict[str, Callable[..., dict]] = {
 }
 
 
-def reached(curve: np.ndarray, loss: float) -> float:
-    """CPU seconds at which a curve ``(seconds, digits, loss)`` first falls to ``loss``.
-
-    Linear between its points; the last point's where it does not get there.
-    """
-    below = np.flatnonzero(curve[:, 2] <= loss)
-    if not len(below):
-        return float(curve[-1, 0])
-    k = below[0]
-    if k == 0:
-        return float(curve[0, 0])
-    (a, _, high), (b, _, low) = curve[k - 1], curve[k]
-    return float(a + (b - a) * (high - loss) / (high - low))
-
-
 def difference(first, second) -> Estimate:
     """Mean over paired runs of ``first - second``, with Student's interval."""
     return student(np.asarray(first, float) - np.asarray(second, float))

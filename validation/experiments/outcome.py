@@ -74,7 +74,9 @@ def observed(claim: str, source: str, estimate: Estimate) -> Claim:
 
 
 def shown(values: Sequence[float] | Estimate, digits: int = 3) -> str:
-    """``mean ± half the 95 % interval`` over runs, for a table."""
+    """``mean ± half the 95 % interval`` over runs, for a table; a single run has no interval."""
     estimate = values if isinstance(values, Estimate) else student(values)
+    if not isinstance(values, Estimate) and len(values) < 2:
+        return f"{estimate.value:.{digits}g}"
     half = (estimate.high - estimate.low) / 2
     return f"{estimate.value:.{digits}g} ± {half:.1g}"

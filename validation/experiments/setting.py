@@ -39,8 +39,12 @@ class Setting:
         return self.values[key]
 
     def digest(self, *files: Path) -> str:
-        """Of the values and of the contents of ``files``: results of another are not reused."""
-        content = hashlib.sha256(json.dumps(self.values, sort_keys=True).encode())
+        """Of the values, of where the data lie and of the contents of ``files``.
+
+        Results of another are not reused.
+        """
+        data = None if self.data is None else str(self.data.resolve())
+        content = hashlib.sha256(json.dumps([self.values, data], sort_keys=True).encode())
         for file in sorted(files):
             content.update(file.read_bytes())
         return content.hexdigest()[:12]
