@@ -48,6 +48,7 @@ def test_setting_takes_one_form_and_names_what_is_amiss(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="no key 'steps'"):
         setting["steps"]
     assert setting.digest() != settings.load("one", "quick").digest()
+    assert setting.digest() != settings.load("one", "full", tmp_path).digest()
     (tmp_path / "two.toml").write_text("[quick]\nseeds = 1\nb = 2\n[full]\nseeds = 3\n")
     with pytest.raises(ValueError, match="'b' stands in only one"):
         settings.load("two", "quick")

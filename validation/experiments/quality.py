@@ -7,7 +7,8 @@ a U-Net in its place; the operator network that predicts the noise; and the same
 the paper's prior and the reference implementation's scaling, whose grid values shrink as the grid
 is refined (kinder than that code in one way: the noise has the data's variance). All four draw by
 DPM-Solver++(2M).
-Distances are those of fdiff.metrics to held-out truth; every number stands on the seeds.
+Distances are those of fdiff.metrics to held-out truth. Intervals are over seeds of the training:
+all networks draw from one noise, so they leave out the scatter of a finite set of samples.
 """
 
 from __future__ import annotations

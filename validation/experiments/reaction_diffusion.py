@@ -128,7 +128,9 @@ def by_prior(setting, results, floors) -> Iterator[Claim | Text | Table | Pictur
         f"priors have the trace of the data on the training level; the covariance is "
         f"(shift - Laplacian)^-{setting['power']} where nothing else is said. GaussianExact starts "
         "from the data's own Gaussian law at T, so modes without noise (FNO) are not lost here. "
-        "Mean over seeds, ± half of Student's 95 % interval."
+        "Mean over seeds, ± half of Student's 95 % interval. All our networks draw from one noise: "
+        "these intervals tell trainings apart and leave out the scatter of a finite set, which the "
+        "rows (truth) and (gaussian) show, where ± is over sets."
     )
     ours = {name: part for name, part in results.items() if name != PUBLISHED}
     for metric in ("pointwise_w1", "gradient_w1", "kurtosis", "perimeter_error", "training_sw"):
@@ -227,7 +229,8 @@ def protocols(setting, results, floors) -> Iterator[Claim | Text | Table | Pictu
     seconds = [np.mean(stack(part, "training_seconds")) for part in (theirs, ours)]
     last = student([result["losses"][-1, 1] for result in theirs])
     yield Text(
-        "The paper's protocol beside ours, sets of one size. Its values are brought back to "
+        f"The paper's protocol beside ours, sets of one size ({setting['matched'][-1]} fields on "
+        "the finest grid, where the scatter of a set is large). Its values are brought back to "
         "function values before they are compared. Trained on "
         f"{setting['published_steps']} steps of {setting['published_batch']} fields "
         f"({seconds[0]:.0f} s a network) against {setting['steps']} of {setting['batch']} "
