@@ -68,6 +68,8 @@ def test_within_and_shown():
     assert outcome.within("x", "", Estimate(0.9, 0.8, 1.1), 0.0, 1.0).verdict == "INCONCLUSIVE"
     assert outcome.within("x", "", Estimate(2.0, 1.9, 2.1), 0.0, 1.0).verdict == "FAIL"
     assert outcome.shown(student([1.0, 1.0, 1.3])) == "1.1 ± 0.4"
+    assert outcome.shown(student([100.0, 140.0, 165.0])) == "135 ± 80"
+    assert outcome.shown(student([0.1, 0.1, 0.1])) == "0.1"
     assert outcome.shown([1.0, 1.0, 1.3]) == "1.1 ± 0.4"
     assert outcome.shown([1.1]) == "1.1"  # not "± 0"
 

@@ -63,8 +63,9 @@ def test_conditions_follow_their_fields():
         assert (torch.sign(means) == torch.sign(trainer.condition(5, 9)[:, 0])).all()
     assert torch.equal(trainer.condition(5, 9, range(3, 7)), trainer.condition(5, 9)[3:7])
     trainer.train()
-    with pytest.raises(ValueError, match="a line for each of the 12 fields"):
-        nn.MultilevelTrainer(denoiser, fields, GRID, TINY.training, conditions=conditions[:5])
+    for wrong in (conditions[:5], np.concatenate([conditions, conditions[:1]])):
+        with pytest.raises(ValueError, match="a line for each of the 12 fields"):
+            nn.MultilevelTrainer(denoiser, fields, GRID, TINY.training, conditions=wrong)
 
 
 def test_parameters_that_say_nothing_are_refused(tmp_path):
@@ -76,7 +77,9 @@ def test_parameters_that_say_nothing_are_refused(tmp_path):
     nn.train(fields, GRID, TINY, tmp_path, parameters=r)
     with pytest.raises(ValueError, match=r"trained on the parameters \['r'\], not \[\]"):
         nn.train(fields, GRID, TINY, tmp_path, resume=True)
-    nn.train(fields, GRID, TINY, tmp_path, parameters=r, resume=True)
+    run = nn.train(fields, GRID, TINY, tmp_path, parameters=r, resume=True)
+    with pytest.raises(ValueError, match="the parameter r must be a finite number, got nan"):
+        run.score_at(r=float("nan"))
 
 
 def test_from_a_data_file_to_samples_at_a_value(tmp_path, capsys):

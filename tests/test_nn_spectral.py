@@ -12,6 +12,7 @@ from fdiff.nn import (  # noqa: E402
     FNO,
     UNO,
     FullMixing,
+    OrientedFNO,
     RadialMixing,
     UNet,
     fno,
@@ -20,7 +21,7 @@ from fdiff.nn import (  # noqa: E402
     to_modes,
 )
 from fdiff.nn.fno import run_blocks  # noqa: E402
-from fdiff.nn.scratch import room, scratch  # noqa: E402
+from fdiff.nn.scratch import _kept, room, scratch  # noqa: E402
 from fdiff.nn.spectral import mode_count  # noqa: E402
 from fdiff.nn.stack import Projection  # noqa: E402
 
@@ -104,7 +105,8 @@ def test_a_spectral_layer_is_the_same_operator_on_a_finer_grid(box, mixing):
 
 def random_network(box, modes, kind=FNO, **options):
     options.setdefault("n_layers", 2 if kind is FNO else 1)
-    network = kind(box, 2, 1, hidden_channels=6, n_modes=modes, **options).double()
+    options.setdefault("hidden_channels", 6)
+    network = kind(box, 2, 1, n_modes=modes, **options).double()
     with torch.no_grad():
         network.project[-1].weight.normal_(generator=torch.Generator().manual_seed(1))
     return network
@@ -271,6 +273,31 @@ def test_passes_do_not_share_memory_that_another_pass_needs():
                 assert torch.equal(ours, other)
     for value, output in zip(values, kept):
         assert torch.equal(value, output)
+
+
+@pytest.mark.parametrize("kind", [FNO, OrientedFNO])
+@pytest.mark.parametrize("boundary", ["neumann", "periodic"])
+def test_what_inference_mode_made_first_trains_later(kind, boundary):
+    grid = fdiff.Grid((11, 13), 1.0, boundary)  # no other test's, so that no table is there yet
+    t, scratch_before = torch.zeros(2, dtype=torch.float64), dict(_kept.__dict__)
+    _kept.__dict__.clear()
+    network = random_network(grid, 5, kind, hidden_channels=8, coordinates=True)
+    with torch.inference_mode():
+        x = smooth(grid, (6, 6))
+        c = grid.basis.forward(network(x, t))
+    again = grid.basis.forward(network(smooth(grid, (6, 6)), t))
+    torch.testing.assert_close(again, c)
+    assert all(torch.isfinite(g).all() for g in gradients(again.abs(), *network.parameters()))
+    _kept.__dict__.update(scratch_before)
+
+
+def test_second_derivatives_are_refused_not_wrong():
+    grid = fdiff.Grid((8, 8), 1.0, "neumann")
+    network, t = random_network(grid, 6), torch.zeros(2, dtype=torch.float64)
+    x = smooth(grid, (6, 6)).requires_grad_()
+    (slope,) = torch.autograd.grad(network(x, t).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        slope.square().sum().backward()
 
 
 def test_scratch_memory_is_kept_and_room_is_not():

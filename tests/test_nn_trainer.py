@@ -308,6 +308,31 @@ def test_a_network_of_ones_own_becomes_a_run(tmp_path):
         nn.load_run(tmp_path, network=Convolution(3))
 
 
+class Normalised(Convolution):
+    """Has a state that no gradient sees: running means and variances."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.norm = torch.nn.BatchNorm2d(channels)
+
+    def forward(self, x):
+        return super().forward(self.norm(x))
+
+
+def test_buffers_of_a_network_belong_to_the_run(tmp_path):
+    fields = two_humps(8)
+    network = nn.TimeAsChannel(Normalised(3))
+    run = nn.train(fields, GRID, TINY, tmp_path, network=network)
+    assert run.denoiser.network.module.norm.running_var.sub(1).abs().max() > 0.01
+    found = nn.load_run(tmp_path, device="cpu", network=nn.TimeAsChannel(Normalised(3)))
+    resumed = nn.train(
+        fields, GRID, TINY, tmp_path, network=nn.TimeAsChannel(Normalised(3)), resume=True
+    )
+    for other in (found, resumed):
+        drawn = [fdiff.sample(r.score, GRID, 2, steps=2).fields for r in (run, other)]
+        np.testing.assert_array_equal(*drawn)
+
+
 def test_a_model_of_neuraloperator_trains():
     neuralop = pytest.importorskip("neuralop")
     model = neuralop.models.FNO(n_modes=(6, 6), in_channels=3, out_channels=1, hidden_channels=6)

@@ -18,8 +18,10 @@ logaddexp = torch.logaddexp
 
 
 def cached(maxsize: int) -> Callable[[Callable], Callable]:
-    """`lru_cache` for functions that make tensors: outside inference mode, whoever asks first, since
-    autograd could not save the others."""
+    """`lru_cache` for functions that make tensors: outside inference mode, whoever asks first.
+
+    Autograd could not save them otherwise.
+    """
     return lambda make: lru_cache(maxsize)(torch.inference_mode(False)(make))
 
 

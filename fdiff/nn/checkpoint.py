@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 import fdiff
 from fdiff.files import write_bytes
@@ -63,13 +63,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is truncated or damaged ({error}): train again") from error
 
 
-def copy_into(module, tensors: dict[str, Tensor], source: str) -> None:
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters, and the buffers that belong to the state (as of batch normalisation)."""
+    lasting = set(module.state_dict())
+    buffers = {name: b for name, b in module.named_buffers() if name in lasting}
+    return dict(module.named_parameters()) | buffers
+
+
+def copy_into(module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Load weights into a network.
 
     Raises:
         ValueError: weights of another network, naming the first that differs.
     """
-    own = dict(module.named_parameters())
+    own = weights_of(module)
     missing, extra = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
     if missing or extra:
         example = f"lacks {missing[0]}" if missing else f"has {extra[0]} besides"

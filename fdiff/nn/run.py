@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,7 +56,7 @@ class Run:
         """The score at these values of the parameters that the run is conditional on.
 
         Raises:
-            ValueError: other parameters than those.
+            ValueError: other parameters than those, or a value that is not finite.
         """
         conditions = self.conditions or Conditions((), (), ())
         if set(parameters) != set(conditions.names):
@@ -64,6 +65,9 @@ class Run:
                 f"the run is conditional on {wanted}: give a value for each, and for nothing "
                 f"else; got {', '.join(parameters) or 'none'}"
             )
+        for name, value in parameters.items():
+            if not math.isfinite(value):
+                raise ValueError(f"the parameter {name} must be a finite number, got {value}")
         told = torch.from_numpy(conditions.standardised(parameters)) if parameters else None
         batch = max(1, SAMPLING_BATCH_NODES // (4 * self.grid.size))
         return NetworkScore(self.process, self.denoiser, told, batch)
@@ -96,7 +100,7 @@ def save_run(directory: Path, trainer: MultilevelTrainer, description: dict[str,
     _write_config(directory, description["config"])
     lines = [json.dumps(dataclasses.asdict(record)) for record in trainer.records]
     write_bytes(directory / "metrics.jsonl", "".join(f"{x}\n" for x in lines).encode())
-    average = dict(trainer.average.module.named_parameters())
+    average = files.weights_of(trainer.average.module)
     files.write_tensors(directory / "optimizer.safetensors", trainer.state_dict())
     files.write_tensors(directory / "model.safetensors", average)
     if _is_best(trainer):

@@ -15,6 +15,7 @@ from torch import Tensor
 from fdiff import noise
 from fdiff.grid import Grid
 from fdiff.nn import augment
+from fdiff.nn.checkpoint import weights_of
 from fdiff.nn.config import TrainingConfig
 from fdiff.nn.ema import ExponentialAverage
 from fdiff.nn.fields import (
@@ -99,7 +100,7 @@ class MultilevelTrainer:
             self.held_out = self._on_levels(kept, grid)
         self.conditions = _conditions(conditions, self.data[0])
         held_out = None if self.held_out is None else self.held_out[0]
-        self.held_out_conditions = _conditions(validation_conditions, held_out)
+        self.held_out_conditions = _conditions(validation_conditions, held_out, VALIDATION_SIZE)
         self.denoiser = denoiser.to(self.device)
         channels = self.data[0].shape[1]
         told = 0 if self.conditions is None else self.conditions.shape[1]
@@ -236,8 +237,8 @@ class MultilevelTrainer:
         """What continues the run, in one dictionary, so that one file holds it or none."""
         names = [name for name, _ in self.denoiser.named_parameters()]
         moments = self.optimiser.state_dict()["state"]
-        tensors = {f"weights.{n}": p.detach() for n, p in self.denoiser.named_parameters()}
-        tensors |= {f"average.{n}": p for n, p in self.average.module.named_parameters()}
+        tensors = {f"weights.{n}": p.detach() for n, p in weights_of(self.denoiser).items()}
+        tensors |= {f"average.{n}": p for n, p in weights_of(self.average.module).items()}
         for i, name in enumerate(names):
             for key in ("exp_avg", "exp_avg_sq"):
                 if i in moments:
@@ -356,19 +357,19 @@ class MultilevelTrainer:
         )
 
 
-def _conditions(values, fields: Tensor | None) -> Tensor | None:
+def _conditions(values, fields: Tensor | None, most: int | None = None) -> Tensor | None:
     if values is None or fields is None:
         return None
     told = torch.as_tensor(np.asarray(values), dtype=torch.float32)
-    if told.ndim != 2 or len(told) < len(fields):
+    if told.ndim != 2 or len(told[:most]) != len(fields):
         raise ValueError(
             f"conditions need a line for each of the {len(fields)} fields, got shape "
             f"{tuple(told.shape)}"
         )
-    return told[: len(fields)]
+    return told[:most]
 
 
 def _copy_weights(module, tensors: dict[str, Tensor], prefix: str) -> None:
     with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            parameter.copy_(tensors[prefix + name])
+        for name, tensor in weights_of(module).items():
+            tensor.copy_(tensors[prefix + name])

@@ -74,9 +74,13 @@ def observed(claim: str, source: str, estimate: Estimate) -> Claim:
 
 
 def shown(values: Sequence[float] | Estimate, digits: int = 3) -> str:
-    """``mean ± half the 95 % interval`` over runs, for a table; a single run has no interval."""
+    """``mean ± half the 95 % interval`` over runs, for a table; the mean alone where all agree."""
     estimate = values if isinstance(values, Estimate) else student(values)
-    if not isinstance(values, Estimate) and len(values) < 2:
-        return f"{estimate.value:.{digits}g}"
     half = (estimate.high - estimate.low) / 2
-    return f"{estimate.value:.{digits}g} ± {half:.1g}"
+    mean = rounded(estimate.value, digits)
+    return mean if half <= 1e-9 * abs(estimate.value) else f"{mean} ± {rounded(half, 1)}"
+
+
+def rounded(value: float, digits: int) -> str:
+    """Significant digits without an exponent where five places hold them."""
+    return f"{float(f'{value:.{digits}g}'):g}"
