@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
         """
         from fdiff import trajectory_plots as plots
 
-        picture = out or file.with_name(f"{file.stem}_{sample}.png")
+        # Beside a file; of a folder, which may not be ours, in the working folder.
+        place = Path() if file.is_dir() else file.parent
+        picture = out or place / f"{file.stem}_{sample}.png"
         trajectory = plots.load(file, sample, field)
         written = [plots.figure(trajectory, picture)]
         if len(trajectory.times) > 1:

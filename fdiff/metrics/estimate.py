@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 RealArray = NDArray[np.floating]
 
@@ -56,6 +55,8 @@ def student(values) -> Estimate:
 
     The interval of three runs is 4.3 standard errors wide on each side, not 1.96.
     """
+    from scipy.special import stdtrit
+
     values = np.asarray(values, float)
     mean = float(values.mean())
     if len(values) < 2:

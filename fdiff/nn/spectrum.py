@@ -187,14 +187,14 @@ def estimate_mean(coefficients: np.ndarray, grid: Grid) -> Field:
     positive = kappa[kappa > 0]
     index = np.ceil(kappa / (positive.min() if positive.size else 1.0) - 1e-9).astype(int)
     channels = mean.ndim - grid.dim
-    flat = [index.ravel()] * 1
+    flat = index.ravel()
     out = np.zeros_like(mean)
     for place in np.ndindex(*mean.shape[:channels]):
         weight = (basis.weights * basis.retained).ravel()
-        square = np.bincount(flat[0], weight * np.abs(mean[place]).ravel() ** 2)
-        expected = np.bincount(flat[0], weight * error[place].ravel())
+        square = np.bincount(flat, weight * np.abs(mean[place]).ravel() ** 2)
+        expected = np.bincount(flat, weight * error[place].ravel())
         # Two standard errors of a chi-square of d modes: noise alone must not survive.
-        modes = np.maximum(np.bincount(flat[0], weight), 1.0)
+        modes = np.maximum(np.bincount(flat, weight), 1.0)
         slack = 1 + 2 * np.sqrt(2 / modes)
         with np.errstate(divide="ignore", invalid="ignore"):
             keep = np.maximum(0.0, 1.0 - slack * expected / square)
