@@ -115,7 +115,7 @@ class Prior:
     def multiplier(self, grid: Grid) -> np.ndarray:
         """``a_k`` in the layout of ``grid.basis``, boundary modes included."""
         _check(grid)
-        return sum(term.multiplier(grid) for term in self.terms)  # type: ignore[return-value]
+        return np.sum([term.multiplier(grid) for term in self.terms], axis=0)
 
     def apply(self, u, grid: Grid) -> np.ndarray:
         """``A u`` of fields ``(..., *grid.shape)``: the square root, though called Q elsewhere."""

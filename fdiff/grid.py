@@ -108,7 +108,7 @@ class Grid:
 
     def with_shape(self, shape: tuple[int, ...] | int) -> Grid:
         """The same box with another number of nodes."""
-        return Grid(shape, self.lengths, self.boundary, self.origin)  # type: ignore[arg-type]
+        return Grid(shape, self.lengths, self.boundary, self.origin)
 
     def refine(self, factor: int = 2) -> Grid:
         """``factor`` times as many nodes on every axis."""

@@ -328,3 +328,11 @@ def test_the_well_s_step_statistics_scale_differences(tmp_path):
     found = np.stack([steps[i]["output_fields"].numpy() for i in range(len(steps))])
     assert_allclose(found.mean(axis=(0, 1, 2, 3)), 0, atol=1e-4)
     assert_allclose(found.std(axis=(0, 1, 2, 3)), 1, rtol=1e-4)
+
+
+def test_statistics_of_a_file_in_another_layout_are_refused(tmp_path):
+    out = tmp_path / "pdebench.h5"
+    arguments = ["--samples", "1", "--resolution", "8", "--times", "0.1", "--out", str(out)]
+    assert main(["generate", "fitzhugh-nagumo", *arguments]) == 0
+    with pytest.raises(ValueError, match="--format well"):
+        normalisation(out)

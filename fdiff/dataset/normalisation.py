@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fdiff.dataset.formats import WellView
 from fdiff.dataset.reader import Dataset
 
 # Values held at a time, 32 MB of float64: a trajectory may be larger than the memory.
@@ -52,14 +53,17 @@ def normalisation(path: Path | str, block: int = _BLOCK) -> dict[str, dict[str, 
     ``block``: values read at a time.
 
     Raises:
+        ValueError: a file of another layout.
         ArithmeticError: every trajectory failed.
     """
     found: dict[str, dict[str, float]] = {}
     with Dataset(path) as file:
+        if not isinstance(file.view, WellView):
+            raise ValueError(f"{path} is not in The Well's layout: write it with --format well")
         rows = file.usable(None)
         if not rows:
             raise ArithmeticError(f"no trajectory of {path} could be computed to the end")
-        for name, array in zip(file.field_names, file.view.arrays):  # type: ignore[union-attr]
+        for name, array in zip(file.field_names, file.view.arrays):
             values, steps = Moments(), Moments()
             for part, first in _blocks(array, rows, block):
                 values.add(part[0 if first else 1 :])

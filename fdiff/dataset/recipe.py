@@ -101,7 +101,7 @@ class Recipe:
     @cached_property
     def grid(self) -> Grid:
         """Axes in the order of the data: (y, x), (z, y, x)."""
-        return Grid(self.resolution, self.lengths, self.boundary, self.origin)  # type: ignore[arg-type]
+        return Grid(self.resolution, self.lengths, self.boundary, self.origin)
 
     @cached_property
     def stored_times(self) -> np.ndarray:
