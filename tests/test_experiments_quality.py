@@ -93,6 +93,20 @@ def test_samplers_take_the_evaluations_that_the_tables_say(scheme):
     assert out.evaluations == 12
 
 
+def test_every_training_draws_from_its_own_noise_and_on_all_grids_the_same_functions(monkeypatch):
+    monkeypatch.setattr(quality_tasks, "measured", lambda folder, u, n: np.zeros(1))
+    process = fdiff.ForwardProcess(fdiff.BesselCovariance(1.0, 20.0, 2.0), fdiff.LinearSchedule())
+    score = fdiff.GaussianScore(process, 0.0, fdiff.SquaredExponentialCovariance(1.0, 0.4))
+    counts = {"32": 4, "64": 4}
+    first, second = (
+        quality_tasks.on_resolutions("", score, seed, counts, "neumann", 4, solvers.GaussianExact())
+        for seed in (0, 1)
+    )
+    assert first["same_64"] < 1e-5
+    gap = first["examples_32"].astype(float) - second["examples_32"]
+    assert gap.std() > 0.5 * first["examples_32"].std()
+
+
 def test_the_references_scaling_is_the_same_on_the_training_grid_alone():
     network = torch.nn.Tanh()
 

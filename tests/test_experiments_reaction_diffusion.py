@@ -113,6 +113,21 @@ def test_the_same_function_on_two_grids_differs_by_nothing():
     assert reaction_tasks.same_function(coarse, 2 * fine) == pytest.approx(1.0, abs=0.2)
 
 
+def test_trainings_draw_from_noises_of_their_own_and_one_seed_is_one_function():
+    Q = fdiff.BesselCovariance(1.0, 20.0, 2.0)
+    data = fdiff.SquaredExponentialCovariance(1.0, 0.4)
+    score = fdiff.GaussianScore(fdiff.ForwardProcess(Q, patterns.SCHEDULE), 0.0, data)
+    first, second = (patterns.drawn(score, grid_of(32), 5, seed=seed) for seed in (0, 1))
+    # Independent fields: no more alike than their modes are few.
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.5
+    assert reaction_tasks.same_function(first, second) > 0.5
+    fine = patterns.drawn(score, grid_of(64), 3, seed=1)
+    assert reaction_tasks.same_function(second, fine) < 1e-6
+    solver = fdiff.solvers.DPMSolverPP2M()
+    other = patterns.drawn(score, grid_of(32), 5, 40, solver, seed=1, start="exact")
+    assert reaction_tasks.same_function(second, other) < 0.05
+
+
 def test_settings_agree_with_each_other():
     for mode in settings.MODES:
         v = settings.load("reaction_diffusion", mode).values

@@ -191,15 +191,20 @@ def score_of(denoiser) -> nn.NetworkScore:
     return nn.NetworkScore(process, denoiser.eval().requires_grad_(False))
 
 
-def drawn(score, grid: Grid, size: int, steps: int = 10, solver=None, **options) -> np.ndarray:
+def drawn(
+    score, grid: Grid, size: int, steps: int = 10, solver=None, *, seed: int, **options
+) -> np.ndarray:
     """`fdiff.sample` of one channel, ``(size, 1, *grid.shape)`` in float32.
 
+    ``seed``: of the training. Every training has its own noise, so that an interval over seeds
+    covers the scatter of a finite set; what is drawn for one seed, on any grid and by any sampler,
+    starts from the same functions.
     The state is float64: modes that a prior leaves without noise are too small for float32.
     """
     batch = max(1, 2**19 // grid.size)
     out = fdiff.sample(
-        score, grid, size, steps, solver, SAMPLE_SEED, channels=1, batch=batch, backend="torch",
-        **options,
+        score, grid, size, steps, solver, SAMPLE_SEED + seed, channels=1, batch=batch,
+        backend="torch", **options,
     )  # fmt: skip
     return out.fields.float().numpy()  # type: ignore[attr-defined]
 

@@ -7,8 +7,9 @@ a U-Net in its place; the operator network that predicts the noise; and the same
 the paper's prior and the reference implementation's scaling, whose grid values shrink as the grid
 is refined (kinder than that code in one way: the noise has the data's variance). All four draw by
 DPM-Solver++(2M).
-Distances are those of fdiff.metrics to held-out truth. Intervals are over seeds of the training:
-all networks draw from one noise, so they leave out the scatter of a finite set of samples.
+Distances are those of fdiff.metrics to held-out truth. Intervals are over seeds, each another
+training that draws from another noise, so they cover the scatter of a finite set of samples; what
+one seed draws on several grids or by several samplers starts from the same functions.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ def run(setting: Setting, work: Workspace) -> Iterator[Claim | Text | Table | Pi
         }
         for seed in seeds
     }  # fmt: skip
-    runs = {seed: {"folder": folder, "run": first[f"default_{seed}"]["run"]} for seed in seeds}
+    runs = {
+        seed: {"folder": folder, "run": first[f"default_{seed}"]["run"], "seed": seed}
+        for seed in seeds
+    }
     for kind in KINDS:
         for seed in seeds:
             first[f"{kind}_{seed}"] = {

@@ -20,6 +20,7 @@ from validation.experiments.patterns import grid_of
 
 METRICS = ("pointwise_w1", "gradient_w1", "kurtosis", "perimeter_error", "spectrum_error")
 CHECKED = 256  # held-out fields of a validation loss
+FIT_SEED = 1000  # of the paths that times are fitted to: never those of the samples
 COMMON = 32  # fields of one start that all deterministic samplers draw: paired errors
 EXAMPLES = 5
 # Evaluations that a scheme takes beside one a step: its last map to t = 0, its start.
@@ -71,13 +72,14 @@ def held_out_losses(folder: str, denoiser: nn.Denoiser, boundary: str = "neumann
     return losses
 
 
-def resolutions(folder: str, run: str, counts: Mapping[str, int], evaluations: int):
+def resolutions(folder: str, run: str, seed: int, counts: Mapping[str, int], evaluations: int):
     """Metrics of the run's samples on every number of points in ``counts``, number of fields."""
     score = nn.load_run(run, "cpu").score
-    return on_resolutions(folder, score, counts, "neumann", evaluations, solvers.GaussianExact())
+    solver = solvers.GaussianExact()
+    return on_resolutions(folder, score, seed, counts, "neumann", evaluations, solver)
 
 
-def on_resolutions(folder, score, counts, boundary, evaluations, solver) -> dict[str, Any]:
+def on_resolutions(folder, score, seed, counts, boundary, evaluations, solver) -> dict[str, Any]:
     """``metrics_n``; ``same_n``: RMS difference of the fields, restricted, to those on the first
     grid, in standard deviations; ``examples_n``. All NaN where the sampler diverges."""
     out: dict[str, Any] = {}
@@ -86,7 +88,7 @@ def on_resolutions(folder, score, counts, boundary, evaluations, solver) -> dict
         steps = evaluations - EXTRA[type(solver).__name__]
         grid = grid_of(n, boundary)
         try:
-            u = patterns.drawn(score, grid, count, steps, solver, start="exact")
+            u = patterns.drawn(score, grid, count, steps, solver, seed=seed, start="exact")
         except solvers.DivergenceError:
             u = np.full((count, 1, n, n), np.nan, np.float32)
         finite = bool(np.isfinite(u).all())
@@ -145,7 +147,8 @@ def contender(
     spent = time.process_time() - start
     denoiser = trained.average.module.eval().requires_grad_(False)
     score = nn.NetworkScore(fdiff.ForwardProcess(denoiser.noise, patterns.SCHEDULE), denoiser)
-    out = on_resolutions(folder, score, counts, boundary, evaluations, solvers.DPMSolverPP2M())
+    solver = solvers.DPMSolverPP2M()
+    out = on_resolutions(folder, score, seed, counts, boundary, evaluations, solver)
     weights = sum(p.numel() for p in denoiser.parameters())
     validation = held_out_losses(folder, denoiser, boundary)
     return out | {
@@ -179,7 +182,7 @@ def seconds_per_step(trainer: nn.MultilevelTrainer) -> float:
     return (time.process_time() - start) / (trainer.total_steps - 4)
 
 
-def samplers(folder: str, run: str, level: int, rows: list, fit: Mapping[str, int]):
+def samplers(folder: str, run: str, seed: int, level: int, rows: list, fit: Mapping[str, int]):
     """Every sampler of ``rows`` on ``level`` points: `METRICS`, and the deterministic ones'
     RMS distance to the limit of many steps from the same start, in standard deviations.
 
@@ -189,9 +192,11 @@ def samplers(folder: str, run: str, level: int, rows: list, fit: Mapping[str, in
     """
     score, grid = nn.load_run(run, "cpu").score, grid_of(level)
     limit = patterns.drawn(
-        score, grid, COMMON, fit["limit"], solvers.GaussianExact(3), start="exact"
+        score, grid, COMMON, fit["limit"], solvers.GaussianExact(3), seed=seed, start="exact"
     )
-    paths = CorrectionPaths.record(score, grid, fit["fields"], fit["steps"], seed=1, channels=1)
+    paths = CorrectionPaths.record(
+        score, grid, fit["fields"], fit["steps"], seed=FIT_SEED + seed, channels=1
+    )
     metrics, errors, seconds = [], [], []
     for scheme, order, evaluations, count, kind in rows:
         known = getattr(solvers, scheme)
@@ -205,7 +210,7 @@ def samplers(folder: str, run: str, level: int, rows: list, fit: Mapping[str, in
             options["times"] = solvers.times(score.process, steps, "time")
         start = time.process_time()
         try:
-            u = patterns.drawn(score, grid, count, steps, solver, **options)
+            u = patterns.drawn(score, grid, count, steps, solver, seed=seed, **options)
             metrics.append(measured(folder, u, level))
         except solvers.DivergenceError:
             u = np.full((count, 1, level, level), np.nan)
@@ -218,14 +223,15 @@ def samplers(folder: str, run: str, level: int, rows: list, fit: Mapping[str, in
 
 
 def classified(
-    folder: str, run: str, level: int, scheme: str, order: int, evaluations: int, fields: int,
+    folder: str, run: str, seed: int, level: int, scheme: str, order: int, evaluations: int,
+    fields: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Held-out accuracy of the classifier, samples against held-out truth."""
     score, grid = nn.load_run(run, "cpu").score, grid_of(level)
     known = getattr(solvers, scheme)
     solver = known(order) if scheme == "GaussianExact" else known()
     steps = evaluations - EXTRA[scheme]
-    u = patterns.drawn(score, grid, fields, steps, solver, start="exact")
+    u = patterns.drawn(score, grid, fields, steps, solver, seed=seed, start="exact")
     truth = patterns.held_out(folder, level)[0][: len(u)]
     found = classifier_accuracy(u[: len(truth)], truth, grid)
     return {"accuracy": [found.value, found.low, found.high]}

@@ -128,9 +128,10 @@ def by_prior(setting, results, floors) -> Iterator[Claim | Text | Table | Pictur
         f"priors have the trace of the data on the training level; the covariance is "
         f"(shift - Laplacian)^-{setting['power']} where nothing else is said. GaussianExact starts "
         "from the data's own Gaussian law at T, so modes without noise (FNO) are not lost here. "
-        "Mean over seeds, ± half of Student's 95 % interval. All our networks draw from one noise: "
-        "these intervals tell trainings apart and leave out the scatter of a finite set, which the "
-        "rows (truth) and (gaussian) show, where ± is over sets."
+        "Mean over seeds, ± half of Student's 95 % interval. Every seed is another training and "
+        "draws from another noise, so that the intervals cover the scatter of a finite set; one "
+        "seed is one noise for all priors and on all grids. In the rows (truth) and (gaussian) ± "
+        "is over disjoint sets."
     )
     ours = {name: part for name, part in results.items() if name != PUBLISHED}
     for metric in ("pointwise_w1", "gradient_w1", "kurtosis", "perimeter_error", "training_sw"):

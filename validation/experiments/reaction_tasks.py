@@ -77,18 +77,19 @@ def consistent(folder: str, strategy: str, seed: int, v: Mapping[str, Any]) -> d
     out = Drawn(folder, v, boundary)
     for n, count in zip(v["resolutions"], v["counts"]):
         start = time.process_time()
-        u = patterns.drawn(trained.score, grid_of(n, boundary), count, v["evaluations"])
+        grid = grid_of(n, boundary)
+        u = patterns.drawn(trained.score, grid, count, v["evaluations"], seed=seed)
         out.add(n, u, time.process_time() - start)
     em = {}
     if strategy == v["euler_maruyama"]:
-        em = euler_maruyama(folder, trained.score, v)
+        em = euler_maruyama(folder, trained.score, seed, v)
     return {
         **out.results(), **em, "validation": trained.validation, "losses": trained.losses,
         "training_seconds": trained.seconds,
     }  # fmt: skip
 
 
-def euler_maruyama(folder: str, score, v: Mapping[str, Any]) -> dict[str, Any]:
+def euler_maruyama(folder: str, score, seed: int, v: Mapping[str, Any]) -> dict[str, Any]:
     """The paper's sampler for the same network: uniform steps in time from N(0, Q) to t = 0."""
     times = solvers.times(score.process, v["em_steps"], "time", end=0.0)
     out = Drawn(folder, v)
@@ -97,8 +98,8 @@ def euler_maruyama(folder: str, score, v: Mapping[str, Any]) -> dict[str, Any]:
             continue
         start = time.process_time()
         u = patterns.drawn(
-            score, grid_of(n), count, solver=solvers.EulerMaruyama(), times=times, start="prior",
-            close=False,
+            score, grid_of(n), count, solver=solvers.EulerMaruyama(), seed=seed, times=times,
+            start="prior", close=False,
         )  # fmt: skip
         out.add(n, u, time.process_time() - start)
     return {f"em_{name}": value for name, value in out.results().items()}

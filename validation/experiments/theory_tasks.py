@@ -91,10 +91,10 @@ def trained(folder: str, power: float, seed: int, steps: int, v: Mapping[str, An
     truth = patterns.held_out(folder, v["level"])[0]
     times = solvers.times(result.score.process, v["em_steps"], "time", end=0.0)
     sets = [
-        patterns.drawn(result.score, grid, size, v["evaluations"]),
+        patterns.drawn(result.score, grid, size, v["evaluations"], seed=seed),
         patterns.drawn(
-            result.score, grid, size, solver=solvers.EulerMaruyama(), times=times, start="prior",
-            close=False,
+            result.score, grid, size, solver=solvers.EulerMaruyama(), seed=seed, times=times,
+            start="prior", close=False,
         ),
     ]  # fmt: skip
     return {
@@ -128,15 +128,15 @@ def parts(folder: str, seed: int, weights, best, v: Mapping[str, Any]) -> dict[s
     grid, size, few = grid_of(v["level"]), v["samples"], v["evaluations"]
     truth, other = patterns.held_out(folder, v["level"])
     scale = rms(truth)
-    mine = patterns.drawn(ours, grid, size, few)
-    many = patterns.drawn(ours, grid, size, v["many"])
-    theirs = patterns.drawn(reference, grid, size, v["many"])
+    mine = patterns.drawn(ours, grid, size, few, seed=seed)
+    many = patterns.drawn(ours, grid, size, v["many"], seed=seed)
+    theirs = patterns.drawn(reference, grid, size, v["many"], seed=seed)
     gap, excess = network_gap(folder, ours, reference, seed, v)
     finest = grid_of(v["finest"])
-    fine = patterns.drawn(ours, finest, v["generated_samples"], few)
+    fine = patterns.drawn(ours, finest, v["generated_samples"], few, seed=seed)
     generated = []
     for n in v["generated"]:
-        u = patterns.drawn(ours, grid_of(n), v["generated_samples"], few)
+        u = patterns.drawn(ours, grid_of(n), v["generated_samples"], few, seed=seed)
         rest = fine - levels.resample_field(u.astype(float), grid_of(n), finest)
         generated.append(rms(rest) ** 2 * finest.volume)
     return {
