@@ -6,7 +6,7 @@ evaluations of GaussianExact, with the paper's five priors made operators on fun
 other powers of the Bessel prior. The paper's: values that change with the grid, a periodic network
 that predicts the noise, uniform times in training, 200 Euler-Maruyama steps from the prior.
 Networks are small and trained for half a minute each (the paper's, which learns slowly, for some
-minutes), so that all of it runs on two cores in a quarter of an hour."""
+minutes), so that all of it runs on two cores in some twenty minutes."""
 
 from __future__ import annotations
 
