@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch")
 from fdiff.grid import Grid  # noqa: E402
 from fdiff.nn.config import NetworkConfig  # noqa: E402
 from fdiff.nn.fno import FNO  # noqa: E402
-from fdiff.nn.oriented import OrientedFNO, from_parities, parities  # noqa: E402
-from fdiff.nn.spectral import mode_count  # noqa: E402
+from fdiff.nn.oriented import OrientedFNO  # noqa: E402
+from fdiff.nn.parity import add_from_parities, from_parities, parities, write_parities  # noqa: E402
+from fdiff.nn.spectral import adjoint_weights, mode_count, mode_major  # noqa: E402
 
 BOUNDARIES = ("neumann", "dirichlet", "periodic")
 
@@ -66,6 +67,23 @@ def test_synthesis_is_one_function_on_every_grid(boundary):
     fine = from_parities(c, grid.refine(3), modes)[:, first::3, first::3]
     torch.testing.assert_close(fine, from_parities(c, grid, modes), rtol=0, atol=1e-12)
     assert tuple(c.shape[1:-1]) == mode_count(grid, modes)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("shape", [(9,), (8, 7), (5, 6, 4)])
+def test_synthesis_in_place_and_its_adjoint(shape, boundary):
+    grid, modes = Grid(shape, 1.0, boundary), tuple(n - 1 for n in shape)
+    channels = 3 * 2 ** len(shape)
+    c = coefficients(grid, modes, channels)
+    u = torch.from_numpy(np.random.default_rng(1).standard_normal((2, *shape, channels)))
+    added = u.clone()
+    add_from_parities(added, mode_major(c), grid, modes)
+    torch.testing.assert_close(added, u + from_parities(c, grid, modes), rtol=0, atol=1e-12)
+    # <S c, u> = <c, weights S* u> over nodes and over modes, a stored one for its partner too.
+    adjoint = write_parities(torch.empty_like(mode_major(c)), u, grid, modes)
+    weighted = adjoint_weights(grid, modes, u.dtype, u.device) * adjoint
+    nodes = (from_parities(c, grid, modes) * u).sum()
+    torch.testing.assert_close((weighted.conj() * mode_major(c)).sum().real, nodes)
 
 
 def trained_a_little(network):

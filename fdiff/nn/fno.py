@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fdiff.backends.torch import cached
 from fdiff.grid import Grid
+from fdiff.nn.parity import from_parities
 from fdiff.nn.spectral import (
     FullMixing,
     RadialMixing,
@@ -53,13 +54,15 @@ class SpectralBlock(nn.Module):
 
     ``oversampling`` evaluates the activation on a grid that many times finer, which removes the
     aliasing of polynomial activations up to that degree; modes beyond the grid are dropped.
+    Where ``oriented``, what K gives is channels of every parity, see `from_parities`.
     """
 
     def __init__(
-        self, box: Grid, channels: int, mixing: SpectralMixing, embedding: int, oversampling=1
-    ):
+        self, box: Grid, channels: int, mixing: SpectralMixing, embedding: int, oversampling=1,
+        oriented=False,
+    ):  # fmt: skip
         super().__init__()
-        self.mixing, self.oversampling = mixing, oversampling
+        self.mixing, self.oversampling, self.oriented = mixing, oversampling, oriented
         self.n_modes = mixing.n_modes
         self.pointwise = nn.Linear(channels, channels)
         self.modulation = nn.Linear(embedding, 2 * channels)
@@ -73,7 +76,8 @@ class SpectralBlock(nn.Module):
     def forward(self, x: Tensor, embedded: Tensor, grid: Grid, weight: Tensor) -> Tensor:
         """The formula, for any mixing ``weight``; `SpectralStack` is the same with less memory."""
         c = batch_major(mix(mode_major(to_modes(x, grid, self.n_modes)), weight), self.mixing.modes)
-        h = from_modes(c, grid, self.n_modes) + nn.functional.linear(x, self.pointwise.weight)
+        synthesis = from_parities if self.oriented else from_modes
+        h = synthesis(c, grid, self.n_modes) + nn.functional.linear(x, self.pointwise.weight)
         scale, shift = self.scale_and_shift(embedded, grid.dim)
         return x + self._activate(torch.addcmul(shift, h, scale), grid)
 
@@ -90,7 +94,8 @@ def run_blocks(blocks, h: Tensor, embedded: Tensor, grid: Grid, weights: dict) -
 
     ``weights``: of each block's mixing. Outside autograd ``h`` is used up.
     """
-    if blocks[0].oversampling > 1 or _traced(h.device):
+    first = blocks[0]
+    if first.oversampling > 1 or _traced(h.device):
         for block in blocks:
             h = block(h, embedded, grid, weights[block.mixing])
         return h
@@ -99,8 +104,8 @@ def run_blocks(blocks, h: Tensor, embedded: Tensor, grid: Grid, weights: dict) -
         tensors += [weights[block.mixing], block.pointwise.weight]
         tensors += block.scale_and_shift(embedded, grid.dim)
     if torch.is_grad_enabled():
-        return SpectralStack.apply(grid, blocks[0].n_modes, h, *tensors)
-    return run_in_place(h.contiguous(), grid, blocks[0].n_modes, *tensors)
+        return SpectralStack.apply(grid, first.n_modes, first.oriented, h, *tensors)
+    return run_in_place(h.contiguous(), grid, first.n_modes, first.oriented, *tensors)
 
 
 def _traced(device: torch.device) -> bool:

@@ -2,92 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from itertools import product
 from typing import final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fdiff.backends.torch import cached
 from fdiff.grid import Grid
-from fdiff.nn.fno import MIXINGS, OperatorNetwork, SpectralBlock
-from fdiff.nn.precision import full_precision
-from fdiff.nn.spectral import (
-    _along,
-    axis_matrix,
-    batch_major,
-    from_modes,
-    mix,
-    mode_major,
-    retained_modes,
-    to_modes,
-)
-
-
-def parities(dim: int) -> list[tuple[int, ...]]:
-    """Of each group of channels: 1 on the axes along which it is made of conjugate functions."""
-    return list(product((0, 1), repeat=dim))
-
-
-@full_precision
-def from_parities(c: Tensor, grid: Grid, n_modes: tuple[int, ...]) -> Tensor:
-    """Nodes ``(batch, *grid.shape, channels)`` of coefficients ``(batch, *modes, channels)``.
-
-    The channels are ``2^dim`` equal groups. Along the odd axes of its group (`parities`) a channel
-    is a sum of the basis functions' conjugates: ``sin`` for ``cos``, ``cos`` for ``sin``, and
-    ``i sign(k) e_k`` for ``e_k``; what is constant along such an axis has none.
-    """
-    if grid.basis.is_complex:
-        return from_modes(c * _turns(grid, n_modes, c.shape[-1], c.dtype, c.device), grid, n_modes)
-    groups = c.split(c.shape[-1] // 2**grid.dim, -1)
-    return torch.cat(
-        [_nodes(*group, grid, n_modes) for group in zip(groups, parities(grid.dim))], -1
-    )
-
-
-def _nodes(c: Tensor, parity: tuple[int, ...], grid: Grid, n_modes: tuple[int, ...]) -> Tensor:
-    for axis in reversed(range(grid.dim)):
-        matrix = conjugate_matrix if parity[axis] else axis_matrix
-        c = _along(matrix(grid, axis, n_modes[axis], c.dtype, c.device), c, axis + 1)
-    return c
-
-
-@cached(maxsize=256)
-def conjugate_matrix(grid: Grid, axis: int, n_modes: int, dtype, device) -> Tensor:
-    """``(nodes, modes)``: ``sin`` where the basis has ``cos`` and the reverse, mean square one."""
-    k = grid.basis.wavenumbers(axis)[retained_modes(grid, axis, n_modes)]
-    place = (grid.points(axis) - grid.origin[axis]) / grid.lengths[axis]
-    angle = math.pi * np.outer(place, k)
-    values = np.sin(angle) if grid.boundary[axis] == "neumann" else np.cos(angle)
-    return torch.from_numpy(math.sqrt(2.0) * values).to(device, dtype)
-
-
-@cached(maxsize=64)
-def _turns(grid: Grid, n_modes: tuple[int, ...], channels: int, dtype, device) -> Tensor:
-    """``prod i sign(k)`` over the odd axes of each channel, ``(*modes, channels)``."""
-    lines = [
-        1j * np.sign(grid.basis.wavenumbers(axis)[retained_modes(grid, axis, n)])
-        for axis, n in enumerate(n_modes)
-    ]
-    groups = []
-    for parity in parities(grid.dim):
-        factors = [line if odd else np.ones(len(line)) for line, odd in zip(lines, parity)]
-        groups.append(math.prod(np.meshgrid(*factors, indexing="ij")))
-    turns = np.repeat(np.stack(groups, -1), channels // len(groups), -1)
-    return torch.from_numpy(turns.astype(complex)).to(device, dtype)
-
-
-@final
-class OrientedBlock(SpectralBlock):
-    """`SpectralBlock` whose spectral part has channels of every parity, see `from_parities`."""
-
-    def forward(self, x: Tensor, embedded: Tensor, grid: Grid, weight: Tensor) -> Tensor:
-        c = batch_major(mix(mode_major(to_modes(x, grid, self.n_modes)), weight), self.mixing.modes)
-        h = from_parities(c, grid, self.n_modes) + nn.functional.linear(x, self.pointwise.weight)
-        scale, shift = self.scale_and_shift(embedded, grid.dim)
-        return x + self._activate(torch.addcmul(shift, h, scale), grid)
+from fdiff.nn.fno import MIXINGS, OperatorNetwork, SpectralBlock, run_blocks
 
 
 @final
@@ -139,15 +60,12 @@ class OrientedFNO(OperatorNetwork):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + 1)
             self.blocks = nn.ModuleList(
-                OrientedBlock(
+                SpectralBlock(
                     box, width, MIXINGS[mixing](box, width, width, self.n_modes), width,
-                    oversampling,
+                    oversampling, oriented=True,
                 )
                 for _ in range(n_layers)
             )  # fmt: skip
 
     def transform(self, h: Tensor, embedded: Tensor, grid: Grid, weights: dict) -> Tensor:
-        for block in self.blocks:
-            # Not by a call: hooks that count operations refuse parameters as arguments.
-            h = block.forward(h, embedded, grid, weights[block.mixing])
-        return h
+        return run_blocks(self.blocks, h, embedded, grid, weights)
