@@ -7,7 +7,7 @@ import fdiff
 
 pytest.importorskip("torch")
 
-from validation.experiments import patterns, published, reaction_tasks
+from validation.experiments import patterns, priors, published, reaction_tasks
 from validation.experiments import setting as settings
 from validation.experiments.patterns import grid_of
 
@@ -15,7 +15,7 @@ GRID = grid_of(32)
 DATA = fdiff.BesselCovariance(0.3, 20.0, 3.0)
 
 
-@pytest.mark.parametrize("name", patterns.PRIORS[1:])
+@pytest.mark.parametrize("name", priors.NAMES[1:])
 def test_priors_are_operators_with_the_trace_of_the_data(name):
     Q = patterns.prior(name, 1.75, GRID, DATA)
     total = DATA.trace(GRID) + DATA.tail_trace(GRID)

@@ -27,7 +27,7 @@ from fdiff.nn.score import NetworkScore
 from fdiff.nn.spectrum import estimate_mean, estimate_spectrum
 from fdiff.nn.trainer import MultilevelTrainer
 from fdiff.nn.validation import validation_ratio
-from validation.experiments import published
+from validation.experiments import priors, published
 
 COARSE = 32  # the resolution of training
 FRAME = 1 / 8  # width of the frame in which `frame_rms` looks; MNIST's own margin is 1 / 7
@@ -76,25 +76,14 @@ def noise(name: str, grid: Grid, data: CovarianceOperator) -> CovarianceOperator
     Laplacian has a zero mode, since digits differ in their ink; a sum is of independent noises.
     White noise has no trace: at 32² its values have the data's variance.
     """
-    total = data.trace(grid) + data.tail_trace(grid)
+    total = priors.trace(data, grid)
     if name == "standard":
         return total / COARSE**grid.dim * fdiff.WhiteNoise()
-    values = (0.2 + 0.8 * np.random.default_rng(0).random((COARSE, COARSE))) ** 2
+    low = priors.random_modes(np.random.default_rng(0), (COARSE, COARSE))
     laplace = fdiff.LaplaceCovariance(1.0, 1.1, zero_mode=np.pi**-2.2)
-    families = {
-        "fno": fdiff.FiniteRankCovariance(values),
-        "inverse_laplacian": laplace,
-        "bessel": fdiff.BesselCovariance(1.0, 8.0, 1.1),
-        "combined": _unit(laplace, grid) + _unit(fdiff.FiniteRankCovariance(values), grid),
-        "smooth": fdiff.BesselCovariance(1.0, 60.0, 1.75),
-    }
-    if name not in families:
-        raise ValueError(f"a prior is standard or one of {', '.join(families)}, got {name!r}")
-    return total * _unit(families[name], grid)
-
-
-def _unit(operator: CovarianceOperator, grid: Grid) -> CovarianceOperator:
-    return 1.0 / (operator.trace(grid) + operator.tail_trace(grid)) * operator
+    bessel = fdiff.BesselCovariance(1.0, 8.0, 1.1)
+    smooth = fdiff.BesselCovariance(1.0, 60.0, 1.75)
+    return priors.with_trace(total, grid, name, low, laplace, bessel, smooth=smooth)
 
 
 def learner(

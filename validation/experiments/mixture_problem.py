@@ -13,6 +13,7 @@ import fdiff
 from fdiff import compat, noise
 from fdiff.covariance import CovarianceOperator
 from fdiff.score import Field, MixtureScore
+from validation.experiments import priors
 
 TRAINED = 32  # nodes a side in training; there both conventions have noise of one size
 FINEST = 128  # nodes a side on which the means are given
@@ -38,24 +39,16 @@ def prior(name: str) -> CovarianceOperator:
       the first lacks is lacking in the data too;
     * combined: the sum of two independent noises, half of FNO's values and inverse Laplacian.
     """
-    low = _random_modes()
     laplace = fdiff.LaplaceCovariance(10.0**2, 1.1)
-    unscaled = {
-        "standard": fdiff.WhiteNoise(),
-        "fno": low,
-        "inverse_laplacian": laplace,
-        "bessel": fdiff.BesselCovariance(1.0, 100.0, 1.1),
-        "combined": 0.5**2 * low + laplace,
-    }
-    return TRAINED**-2 * unscaled[name]
+    bessel = fdiff.BesselCovariance(1.0, 100.0, 1.1)
+    return TRAINED**-2 * priors.named(name, _random_modes(), laplace, bessel, 0.5**2)
 
 
 def _random_modes(cut: tuple[int, int] = (14, 7), least: float = 0.2) -> CovarianceOperator:
-    u = np.random.Generator(np.random.Philox(MULTIPLIER_SEED)).random(cut)
-    multiplier = least + (1 - least) * u
+    draw = np.random.Generator(np.random.Philox(MULTIPLIER_SEED))
     shift = (2 * math.pi * min(cut)) ** 2
     floor = fdiff.BesselCovariance((least * shift) ** 2, shift, 2.0)
-    return fdiff.FiniteRankCovariance(multiplier**2) + floor
+    return priors.random_modes(draw, cut, least) + floor
 
 
 @lru_cache(maxsize=8)

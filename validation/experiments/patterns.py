@@ -18,6 +18,7 @@ from fdiff.dataset.recipe import load
 from fdiff.grid import Grid
 from fdiff.metrics.spectrum import Spectrum
 from fdiff.score.mean import Field
+from validation.experiments import priors
 
 NATIVE = 128  # coarser truth is its restriction; finer truth is computed on the finer grid
 TRAIN_SEED, HELD_OUT_SEED, SAMPLE_SEED = 0, 1, 7
@@ -91,51 +92,19 @@ def training_set(folder: str, n: int, boundary: str = "neumann") -> Truth:
     return Truth(u, grid, mean, nn.estimate_spectrum(c - grid.basis.forward(mean.values), grid))
 
 
-@dataclass(frozen=True)
-class Standard(CovarianceOperator):
-    """``q_k = variance``: white noise of the size that other priors have on one grid."""
-
-    variance: float
-
-    def spectrum(self, grid: Grid) -> np.ndarray:
-        return np.full(grid.basis.shape, self.variance)
-
-    def tail_trace(self, grid: Grid) -> float:
-        return np.inf
-
-    def is_trace_class(self, dim: int) -> bool:
-        return False
-
-
 def prior(name: str, power: float, grid: Grid, covariance: CovarianceOperator, seed: int = 0):
     """One of the paper's five priors as an operator on functions, with the data's trace.
 
-    ``standard`` has it on ``grid``, since its limit has none. ``fno``: real random numbers on the
-    low modes, even in k, so self-adjoint. ``inverse_laplacian`` and ``bessel`` have the covariance
-    ``(shift - Laplacian)^-power``; the constant, which the first does not know, gets the noise of
-    the next mode. ``combined``: sum of independent noises of ``fno`` and ``inverse_laplacian``.
+    ``standard`` has it on ``grid``, since its limit has none. ``inverse_laplacian`` and ``bessel``
+    have the covariance ``(shift - Laplacian)^-power``; the constant, which the first does not know,
+    gets the noise of the next mode. ``combined``: half of it is ``fno``.
     """
-    total = covariance.trace(grid) + covariance.tail_trace(grid)
-    if name == "standard":
-        return Standard(total / fdiff.WhiteNoise().trace(grid))
-    if name == "combined":
-        parts = [prior(part, power, grid, covariance, seed) for part in PRIORS[1:3]]
-        return 0.5 * parts[0] + 0.5 * parts[1]
-    unit: CovarianceOperator
-    if name == "fno":
-        draws = np.random.default_rng([seed, FNO_MODES]).random((FNO_MODES, FNO_MODES))
-        unit = fdiff.FiniteRankCovariance((0.2 + 0.8 * draws) ** 2)
-    elif name == "inverse_laplacian":
-        lowest = grid.basis.laplacian[grid.basis.laplacian > 0].min()
-        unit = fdiff.LaplaceCovariance(1.0, power, zero_mode=lowest**-power)
-    elif name == "bessel":
-        unit = fdiff.BesselCovariance(1.0, 60.0 / max(grid.lengths) ** 2, power)
-    else:
-        raise ValueError(f"a prior is one of {PRIORS}, got {name!r}")
-    return (total / (unit.trace(grid) + unit.tail_trace(grid))) * unit
-
-
-PRIORS = ("standard", "fno", "inverse_laplacian", "bessel", "combined")
+    lowest = grid.basis.laplacian[grid.basis.laplacian > 0].min()
+    low = priors.random_modes(np.random.default_rng([seed, FNO_MODES]), (FNO_MODES, FNO_MODES))
+    laplace = fdiff.LaplaceCovariance(1.0, power, zero_mode=lowest**-power)
+    bessel = fdiff.BesselCovariance(1.0, 60.0 / max(grid.lengths) ** 2, power)
+    total = priors.trace(covariance, grid)
+    return priors.with_trace(total, grid, name, low, laplace, bessel)
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,7 +63,7 @@ def floors(folder: str, v: Mapping[str, Any]) -> dict[str, Any]:
 def consistent(folder: str, strategy: str, seed: int, v: Mapping[str, Any]) -> dict[str, Any]:
     """Train one network with one prior on the coarse level, draw on all resolutions, compare.
 
-    ``strategy``: a prior of `patterns.PRIORS`, with a power if it is not the usual one
+    ``strategy``: one of `priors.NAMES`, with a power if it is not the usual one
     (``"bessel 3.0"``); or ``"periodic"``: the Bessel prior on the box without walls.
     """
     boundary = "periodic" if strategy == "periodic" else "neumann"
