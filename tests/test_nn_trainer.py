@@ -340,6 +340,31 @@ def test_a_model_of_neuraloperator_trains():
     assert np.isfinite(fdiff.sample(run.score, GRID, 2, steps=2).fields).all()
 
 
+class Multiplier(torch.nn.Module):
+    """One complex weight, as others' spectral layers have."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.1 + 0.2j))
+
+    def forward(self, x, t, condition=None):
+        return (torch.exp(x[:, :1] * 1j) * self.weight).real
+
+
+def test_complex_weights_train_too():
+    """The optimiser's step in one pass over the weights is not for them."""
+    fields, network = two_humps(8), Multiplier()
+    denoiser = nn.WienerDenoiser(
+        network, fdiff.BesselCovariance(1.0, 15.0, 1.75), 0.0,
+        fdiff.BesselCovariance(20.0, 60.0, 2.5), GRID,
+    )  # fmt: skip
+    before = network.weight.detach().clone()
+    nn.MultilevelTrainer(denoiser, fields, GRID, TINY.training).train()
+    moved = (network.weight.detach() - before).resolve_conj()
+    assert abs(moved.real) > 1e-5
+    assert abs(moved.imag) > 1e-5
+
+
 @pytest.mark.parametrize("prediction", ["noise", "x0", "velocity"])
 def test_plain_predictions_train_too(prediction):
     trainer = nn_trainer(two_humps(8), denoiser__wiener=False, denoiser__prediction=prediction)

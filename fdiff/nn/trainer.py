@@ -118,6 +118,7 @@ class MultilevelTrainer:
             lr=config.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
+            fused=_can_fuse(self.denoiser),
         )
         self.step = 0
         self.records: list[Record] = []
@@ -355,6 +356,12 @@ class MultilevelTrainer:
                 self.validate(),
             )
         )
+
+
+def _can_fuse(network: torch.nn.Module) -> bool:
+    """Whether torch has the optimiser's step in one pass over the weights: not for complex ones."""
+    weights = list(network.parameters())
+    return all(w.is_floating_point() and w.device.type in ("cpu", "cuda") for w in weights)
 
 
 def _conditions(values, fields: Tensor | None, most: int | None = None) -> Tensor | None:
