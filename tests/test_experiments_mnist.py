@@ -14,7 +14,7 @@ from validation.experiments import digits, mnist, runner
 from validation.experiments import setting as settings
 from validation.experiments.workspace import Workspace
 
-PRIORS = ("standard", "fno", "inverse_laplacian", "bessel", "combined", "smooth")
+PRIORS = ("standard", "fno", "inverse_laplacian", "bessel", "combined", "smooth", "short")
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_the_whole_report_from_a_few_steps(folder, tmp_path):
     kinds = [type(item).__name__ for item in items]
     assert kinds.count("Picture") == 4
     assert items[-1].title.startswith("For the README")
-    assert [row[2] for row in items[-1].rows] == ["32²", "64²"] * 2
+    assert [row[2] for row in items[-1].rows] == ["32²", "64²"] * 3
     for item in items:
         if isinstance(item, mnist.Table):
             assert all(len(row) == len(item.header) for row in item.rows)

@@ -166,3 +166,19 @@ def test_the_default_work_is_spread_over_the_levels_asked_for():
     expected = np.dot(default.steps, np.square(default.levels))
     for levels in ([64], [16, 32, 64]):
         assert np.dot(default_steps(levels), np.square(levels)) == pytest.approx(expected, rel=0.01)
+
+
+def test_images_get_a_network_and_a_noise_of_their_own(folder):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
+    header = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in pixels.shape)
+    images = folder / "images"
+    images.mkdir()
+    (images / "t10k-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+    (folder / "train.toml").write_text(SMALL.replace("channels = 6", "channels = 8"))
+    options = ["--out", str(folder / "run"), "--config", str(folder / "train.toml")]
+    assert main(["train", str(images), *options]) == 0
+    config = json.loads((folder / "run" / "run.json").read_text())["config"]
+    assert config["network"]["kind"] == "oriented"
+    assert config["network"]["n_modes"] == 6
+    assert config["denoiser"]["noise_shift"] == 1500
+    assert config["denoiser"]["noise_power"] == 1.75

@@ -15,6 +15,9 @@ HELD_OUT = 256  # fields of the split "test" that the validation loss uses
 # Of images, unlike of solutions on a symmetric box, the mirrored ones are not as likely, so the
 # network must tell left from right.
 IMAGE_NETWORK = {"kind": "oriented", "coordinates": True}
+# Noise that is white up to the width of a stroke: what is coarse stands out of it first. Out of
+# smooth noise strokes come before it is decided what they belong to.
+IMAGE_DENOISER = {"noise_shift": 1500.0}
 
 
 def register(app: typer.Typer) -> None:
@@ -97,6 +100,7 @@ def train_from_file(
     config = dict(config or {})
     if data.is_dir():  # images; see `fdiff.dataset.open`
         config["network"] = {**IMAGE_NETWORK, **config.get("network", {})}
+        config["denoiser"] = {**IMAGE_DENOISER, **config.get("denoiser", {})}
     settings = _settings(config, changes or {}, grid.dim)
     training_data = {"file": data.name, "split": split, "identities": identities}
     with nn.team(device) as team, TrainingBar(shown=team.leads) as update:

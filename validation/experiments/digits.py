@@ -31,7 +31,7 @@ from validation.experiments import priors, published
 
 COARSE = 32  # the resolution of training
 FRAME = 1 / 8  # width of the frame in which `frame_rms` looks; MNIST's own margin is 1 / 7
-VENDI = 48  # digits of a Vendi score, which grows with their number
+VENDI = 32  # digits of a Vendi score, which grows with their number
 MEASURES = (
     "energy distance", "sliced Wasserstein", "approximate sliced Wasserstein",
     "Vendi, cosine", "Vendi, Gaussian", "pointwise W1", "frame",
@@ -71,10 +71,12 @@ def _restricted(fields: np.ndarray, fine: Grid, grid: Grid) -> np.ndarray:
 def noise(name: str, grid: Grid, data: CovarianceOperator) -> CovarianceOperator:
     """The paper's priors as operators in function space, with the data's trace.
 
-    Powers are the paper's 0.55 on the multiplier, 1.1 on the covariance, but for "smooth", which is
-    what `fdiff.nn.train` takes. Random multipliers are real and even, so self-adjoint; the inverse
-    Laplacian has a zero mode, since digits differ in their ink; a sum is of independent noises.
-    White noise has no trace: at 32² its values have the data's variance.
+    Powers are the paper's 0.55 on the multiplier, 1.1 on the covariance. "smooth" is what
+    `fdiff.nn.train` takes for fields, "short" what ``fdiff train`` takes for folders of images: up
+    to some 12 half waves a side white, so that digits come out of it coarse modes first. Random
+    multipliers are real and even, so self-adjoint; the inverse Laplacian has a zero mode, since
+    digits differ in their ink; a sum is of independent noises. White noise has no trace: at 32² its
+    values have the data's variance.
     """
     total = priors.trace(data, grid)
     if name == "standard":
@@ -82,8 +84,11 @@ def noise(name: str, grid: Grid, data: CovarianceOperator) -> CovarianceOperator
     low = priors.random_modes(np.random.default_rng(0), (COARSE, COARSE))
     laplace = fdiff.LaplaceCovariance(1.0, 1.1, zero_mode=np.pi**-2.2)
     bessel = fdiff.BesselCovariance(1.0, 8.0, 1.1)
-    smooth = fdiff.BesselCovariance(1.0, 60.0, 1.75)
-    return priors.with_trace(total, grid, name, low, laplace, bessel, smooth=smooth)
+    others = {
+        other: fdiff.BesselCovariance(1.0, shift, 1.75)
+        for other, shift in (("smooth", 60.0), ("short", 1500.0))
+    }
+    return priors.with_trace(total, grid, name, low, laplace, bessel, **others)
 
 
 def learner(

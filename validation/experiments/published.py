@@ -103,7 +103,7 @@ def train(
     """``fields``: (samples, 1, native, native), function values; trained on n x n nodes alone."""
     data, grid = torch.from_numpy(values_on(fields, n)), square(n)
     model = PublishedNetwork(seed, network)
-    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     filter_ = torch.as_tensor(prior.multiplier(grid)).to(torch.complex64)
     draw = torch.Generator().manual_seed(seed)
     silence = grid.size * prior.std(grid) ** 2 / 2
