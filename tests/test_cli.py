@@ -9,6 +9,7 @@ import pytest
 import fdiff
 from fdiff import dataset
 from fdiff.cli import explain, main
+from fdiff.cli.shape import parse_shape
 
 GRID = fdiff.Grid((16, 16), 2.0, "neumann", -1.0)
 
@@ -125,3 +126,36 @@ def test_a_file_is_complete_or_absent(tmp_path):
 )
 def test_what_the_system_refuses_comes_with_advice(error, words):
     assert words in explain(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "like", "shape"),
+    [
+        ("32", (128, 128), (32, 32)),
+        ("64", (32, 128), (16, 64)),  # along the longest axis, in proportion
+        ("256", (96, 64, 128), (192, 128, 256)),
+        ("12,20", (128, 128), (12, 20)),
+        ("7", (5,), (7,)),
+    ],
+)
+def test_a_resolution_is_one_number_or_one_of_each_axis(text, like, shape):
+    assert parse_shape(text, like) == shape
+
+
+@pytest.mark.parametrize("text", ["", "x", "32x32", "0", "-4", "8,8,8", "2.5"])
+def test_a_resolution_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match="such as 32,128; got"):
+        parse_shape(text, (32, 128))
+
+
+def test_a_proportion_that_is_not_whole_is_refused():
+    with pytest.raises(ValueError, match="give each axis its own"):
+        parse_shape("30", (32, 128))
+
+
+def test_generate_takes_a_rectangle(tmp_path):
+    out = tmp_path / "r.h5"
+    command = ["generate", "pdebench-diff-react", "--samples", "1", "--times", "0.1"]
+    assert main([*command, "--resolution", "8,12", "--workers", "1", "--out", str(out)]) == 0
+    with dataset.open(out) as file:
+        assert file.grid.shape == (8, 12)

@@ -92,7 +92,7 @@ def test_the_paper_s_mixture_is_a_file_like_any_other(tmp_path, capfd):
     assert main(command) == 0
     assert main([*command, "--samples", "9"]) == 0
     assert main(command) == 0
-    assert "is complete: 9 trajectories, verified" in capfd.readouterr().err
+    assert "is complete: 9 fields, verified" in capfd.readouterr().err
     assert verify(out)["damaged"] == {}
     assert regenerate(out, 8)["same"]
     with dataset.open(out) as file:

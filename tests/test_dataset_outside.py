@@ -47,7 +47,7 @@ def test_a_local_cluster_extends_and_refuses_without_noise(tmp_path, capfd):
     words = [*command, "--out", str(out), "--dask", "local", "--samples"]
     assert main([*words, "3"]) == 0
     assert main([*words, "5"]) == 0
-    assert "2 trajectories (3 were there already)" in capfd.readouterr().err
+    assert "2 fields (3 were there already)" in capfd.readouterr().err
     assert main([*command, "--out", str(whole), "--samples", "5"]) == 0
     with dataset.open(out) as a, dataset.open(whole) as b:
         assert (a.fields() == b.fields()).all()

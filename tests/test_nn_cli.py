@@ -52,6 +52,10 @@ def test_a_file_becomes_a_run_and_the_run_becomes_fields(folder, capsys):
         assert file.times.tolist() == [2.5]
         assert file.fields("v").shape == (3, 1, 16, 16)
         assert len(file.provenance["trained_on"]["identities"]) == 27
+    other = ["--out", str(folder / "r.h5"), "--samples", "1", "--resolution", "12,16"]
+    assert main(["sample", str(folder / "run"), *other]) == 0
+    with dataset.open(folder / "r.h5") as file:
+        assert file.fields("v").shape == (1, 1, 12, 16)
     with dataset.open(folder / "data.h5") as file:
         expected = list(file.identities("train"))
     run = json.loads((folder / "run" / "run.json").read_text())

@@ -87,7 +87,7 @@ def run(out: Path, sizes: Sizes) -> list[dict]:
     with clock.stage("sampling"):
         for n in RESOLUTIONS:
             sample_to_file(
-                out / "run", out / f"samples_{n}.h5", resolution=n, samples=sizes.samples,
+                out / "run", out / f"samples_{n}.h5", resolution=str(n), samples=sizes.samples,
                 steps=STEPS, seed=SAMPLE_SEED,
             )  # fmt: skip
     with clock.stage("metrics"):

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from fdiff.cli.output import print_json, progress, say
+from fdiff.cli.shape import HELP, parse_shape
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +20,7 @@ def register(app: typer.Typer) -> None:
         out: Annotated[Path, typer.Option(help="File; with --format well also a folder.")],
         samples: Annotated[int | None, typer.Option(help="Trajectories. [the recipe's]")] = None,
         first: Annotated[int | None, typer.Option(help="Index of the first one.")] = None,
-        resolution: Annotated[int | None, typer.Option(help="Cells per axis.")] = None,
+        resolution: Annotated[str | None, typer.Option(help=HELP)] = None,
         seed: Annotated[int | None, typer.Option(help="Seed: with the index it fixes all.")] = None,
         times: Annotated[str | None, typer.Option(help="Stored times: 2.5 | 0:5:0.05.")] = None,
         settings: Annotated[
@@ -57,7 +58,7 @@ def register(app: typer.Typer) -> None:
             tolerance=tolerance,
             format=format,
             settings=parse_settings(settings or []),
-            resolution=None if resolution is None else (resolution,) * len(chosen.resolution),
+            resolution=None if resolution is None else parse_shape(resolution, chosen.resolution),
         )
         if dry_run:
             done = plan(chosen, out, workers)
@@ -169,17 +170,23 @@ def generate_to_file(
     seconds = clock.perf_counter() - begin
     made, out = done["samples"] - done["kept"], Path(done["out"])
     if done["status"] == "complete":
-        say(f"{out} is complete: {done['samples']} trajectories, verified; nothing to do")
+        say(f"{out} is complete: {counted(done['samples'], recipe)}, verified; nothing to do")
     else:
         kept = f" ({done['kept']} were there already)" if done["kept"] else ""
-        say(f"{out}: {made} trajectories{kept} in {seconds:.1f} s, {_size(_bytes(out))}")
+        say(f"{out}: {counted(made, recipe)}{kept} in {seconds:.1f} s, {_size(_bytes(out))}")
     for index, reason in list(done["failed"].items())[:5]:
         say(f"sample {index} failed and is NaN from there on: {reason}")
     if done["failed"]:
-        say(f"{len(done['failed'])} of {done['samples']} trajectories are recorded as failed")
+        say(f"{len(done['failed'])} of {counted(done['samples'], recipe)} are recorded as failed")
     if len(done["failed"]) == done["samples"]:
         raise ArithmeticError(f"no trajectory of {out} could be computed to the end")
     return {**done, "seconds": seconds}
+
+
+def counted(samples: int, recipe) -> str:
+    """``1 trajectory``, ``5 trajectories``; of a law without an equation ``5 fields``."""
+    one, many = ("field", "fields") if recipe.system == "none" else ("trajectory", "trajectories")
+    return f"{samples} {one if samples == 1 else many}"
 
 
 def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
@@ -200,11 +207,9 @@ def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
     size = layout.sample_bytes * recipe.samples
     seconds = each * recipe.samples / workers
     r = recipe
-    what = f"trajectories of {r.system}"
-    if r.system == "none":
-        what = f"fields of the law {r.initial['name']}"
+    law = f"the law {r.initial['name']}" if r.system == "none" else r.system
     say(
-        f"{out}: {r.samples} {what} on {'×'.join(map(str, r.resolution))}, "
+        f"{out}: {counted(r.samples, r)} of {law} on {'×'.join(map(str, r.resolution))}, "
         f"{_times(r.stored_times)}, format {r.format}"
     )
     for path, part in files.items():

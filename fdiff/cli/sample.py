@@ -9,6 +9,7 @@ import typer
 
 from fdiff.cli.generate import parse_settings
 from fdiff.cli.output import print_json, progress, say
+from fdiff.cli.shape import HELP, parse_shape
 
 BATCH = 32  # samples at a time: bounds the memory, changes no number
 
@@ -18,9 +19,7 @@ def register(app: typer.Typer) -> None:
     def sample(
         run: Annotated[Path, typer.Argument(help="Run directory of `fdiff train`.")],
         out: Annotated[Path, typer.Option(help="File to write.")],
-        resolution: Annotated[
-            int | None, typer.Option(help="Nodes per axis; the finest trained by default.")
-        ] = None,
+        resolution: Annotated[str | None, typer.Option(help=f"{HELP} [the finest trained]")] = None,
         samples: Annotated[int, typer.Option(help="Number of fields.")] = 64,
         first: Annotated[int, typer.Option(help="Index of the first field.")] = 0,
         solver: Annotated[str, typer.Option(help="Scheme, e.g. dpm-2m.")] = ("gaussian-exact"),
@@ -50,7 +49,7 @@ def register(app: typer.Typer) -> None:
 def sample_to_file(
     run: Path,
     out: Path,
-    resolution: int | None = None,
+    resolution: str | None = None,
     samples: int = 64,
     first: int = 0,
     solver: str = "gaussian-exact",
@@ -66,11 +65,9 @@ def sample_to_file(
 
     scheme = solver_named(solver)
     trained = nn.load_run(run, device=device)
-    grid = (
-        trained.grid
-        if resolution is None
-        else trained.grid.with_shape((resolution,) * trained.grid.dim)
-    )
+    grid = trained.grid
+    if resolution is not None:
+        grid = grid.with_shape(parse_shape(resolution, grid.shape))
     recipe = {
         "kind": "samples", "run": trained.identity, "solver": solver, "steps": steps, "seed": seed,
         "first": first, "samples": samples, "resolution": list(grid.shape),
