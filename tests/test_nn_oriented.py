@@ -120,13 +120,16 @@ def test_gradients_are_those_of_the_function():
     assert torch.autograd.gradcheck(lambda x: network(x, t), x.requires_grad_())
 
 
+@pytest.mark.parametrize("kind", [FNO, OrientedFNO])
+@pytest.mark.parametrize("oversampling", [1, 2])
 @pytest.mark.parametrize("mixing", ["full", "radial"])
 @pytest.mark.parametrize("boundary", ["neumann", "periodic"])
-def test_operations_can_be_counted(boundary, mixing):
+def test_operations_can_be_counted(boundary, mixing, oversampling, kind):
     from torch.utils.flop_counter import FlopCounterMode
 
     grid = Grid((8, 8), 1.0, boundary)
-    network = OrientedFNO(grid, hidden_channels=8, n_layers=1, n_modes=8, mixing=mixing)
+    options = {"mixing": mixing, "oversampling": oversampling}
+    network = kind(grid, hidden_channels=8, n_layers=1, n_modes=8, **options)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 1, 8, 8), torch.zeros(1))
     assert counter.get_total_flops() > 0

@@ -33,6 +33,7 @@ BOXES = [
     fdiff.Grid((8, 7), (2.0, 1.0), ("dirichlet", "periodic")),
     fdiff.Grid((7, 8), 1.0, ("neumann", "dirichlet")),
     fdiff.Grid((6, 5, 7), 1.0, ("periodic", "neumann", "periodic")),
+    fdiff.Grid((5, 6, 7), 1.0, ("neumann", "dirichlet", "neumann")),
 ]
 IDS = ["-".join(f"{b[0]}{n}" for b, n in zip(g.boundary, g.shape)) for g in BOXES]
 boxes = pytest.mark.parametrize("box", BOXES, ids=IDS)
@@ -247,11 +248,11 @@ def test_the_projection_has_the_gradients_of_its_formula():
     assert torch.autograd.gradcheck(Projection.apply, (x, w1, b1, w2, b2))
 
 
-@pytest.mark.parametrize("kind", [FNO, UNO])
+@pytest.mark.parametrize("kind", [FNO, UNO, OrientedFNO])
 @pytest.mark.parametrize("boundary", ["neumann", "periodic"])
 def test_pieces_of_a_batch_give_what_the_whole_batch_gives(kind, boundary, monkeypatch):
     grid = fdiff.Grid((9, 8), 1.0, boundary)
-    network = random_network(grid, 6, kind, coordinates=True)
+    network = random_network(grid, 6, kind, coordinates=True, hidden_channels=8)
     x, t = smooth(grid, (6, 6), batch=5), torch.linspace(-1, 1, 5, dtype=torch.float64)
     found = []
     for samples in (5, 2, 1):  # 2 leaves a rest of 1
@@ -266,9 +267,13 @@ def test_pieces_of_a_batch_give_what_the_whole_batch_gives(kind, boundary, monke
             torch.testing.assert_close(pieces, whole, rtol=1e-12, atol=1e-12)
 
 
-def test_passes_do_not_share_memory_that_another_pass_needs():
+@pytest.mark.parametrize("kind", [FNO, OrientedFNO])
+def test_passes_do_not_share_memory_that_another_pass_needs(kind):
     coarse, fine = (fdiff.Grid((n, n), 1.0, "neumann") for n in (8, 12))
-    network, t = random_network(coarse, 6), torch.zeros(2, dtype=torch.float64)
+    network, t = (
+        random_network(coarse, 6, kind, hidden_channels=8),
+        torch.zeros(2, dtype=torch.float64),
+    )
     inputs = [smooth(grid, (6, 6)) for grid in (coarse, fine)]
     alone = [gradients(network(x, t), *network.parameters()) for x in inputs]
     with torch.no_grad():

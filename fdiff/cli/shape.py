@@ -18,9 +18,10 @@ def parse_shape(text: str, like: tuple[int, ...]) -> tuple[int, ...]:
     except ValueError:
         numbers = [0]
     if min(numbers) < 1 or len(numbers) not in (1, len(like)):
+        each = f", or {len(like)} with commas between them," if len(like) > 1 else ","
         raise ValueError(
-            f"--resolution takes one number of nodes, or {len(like)} with commas between them, "
-            f"such as {','.join(map(str, like))}; got {text!r}"
+            f"--resolution takes one number of nodes{each} such as {','.join(map(str, like))}; "
+            f"got {text!r}"
         )
     if len(numbers) > 1:
         return tuple(numbers)

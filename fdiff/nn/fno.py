@@ -12,11 +12,12 @@ from torch.utils.checkpoint import checkpoint
 
 from fdiff.backends.torch import cached
 from fdiff.grid import Grid
-from fdiff.nn.parity import from_parities
 from fdiff.nn.spectral import (
+    MODES,
     FullMixing,
     RadialMixing,
     SpectralMixing,
+    Synthesis,
     batch_major,
     check_modes,
     from_modes,
@@ -54,15 +55,15 @@ class SpectralBlock(nn.Module):
 
     ``oversampling`` evaluates the activation on a grid that many times finer, which removes the
     aliasing of polynomial activations up to that degree; modes beyond the grid are dropped.
-    Where ``oriented``, what K gives is channels of every parity, see `from_parities`.
+    ``synthesis`` is what K ends with.
     """
 
     def __init__(
         self, box: Grid, channels: int, mixing: SpectralMixing, embedding: int, oversampling=1,
-        oriented=False,
+        synthesis: Synthesis = MODES,
     ):  # fmt: skip
         super().__init__()
-        self.mixing, self.oversampling, self.oriented = mixing, oversampling, oriented
+        self.mixing, self.oversampling, self.synthesis = mixing, oversampling, synthesis
         self.n_modes = mixing.n_modes
         self.pointwise = nn.Linear(channels, channels)
         self.modulation = nn.Linear(embedding, 2 * channels)
@@ -76,8 +77,8 @@ class SpectralBlock(nn.Module):
     def forward(self, x: Tensor, embedded: Tensor, grid: Grid, weight: Tensor) -> Tensor:
         """The formula, for any mixing ``weight``; `SpectralStack` is the same with less memory."""
         c = batch_major(mix(mode_major(to_modes(x, grid, self.n_modes)), weight), self.mixing.modes)
-        synthesis = from_parities if self.oriented else from_modes
-        h = synthesis(c, grid, self.n_modes) + nn.functional.linear(x, self.pointwise.weight)
+        h = self.synthesis.nodes(c, grid, self.n_modes)
+        h = h + nn.functional.linear(x, self.pointwise.weight)
         scale, shift = self.scale_and_shift(embedded, grid.dim)
         return x + self._activate(torch.addcmul(shift, h, scale), grid)
 
@@ -97,15 +98,16 @@ def run_blocks(blocks, h: Tensor, embedded: Tensor, grid: Grid, weights: dict) -
     first = blocks[0]
     if first.oversampling > 1 or _traced(h.device):
         for block in blocks:
-            h = block(h, embedded, grid, weights[block.mixing])
+            # Not by a call: hooks that count operations refuse parameters as arguments.
+            h = block.forward(h, embedded, grid, weights[block.mixing])
         return h
     tensors = []
     for block in blocks:
         tensors += [weights[block.mixing], block.pointwise.weight]
         tensors += block.scale_and_shift(embedded, grid.dim)
     if torch.is_grad_enabled():
-        return SpectralStack.apply(grid, first.n_modes, first.oriented, h, *tensors)
-    return run_in_place(h.contiguous(), grid, first.n_modes, first.oriented, *tensors)
+        return SpectralStack.apply(grid, first.n_modes, first.synthesis, h, *tensors)
+    return run_in_place(h.contiguous(), grid, first.n_modes, first.synthesis, *tensors)
 
 
 def _traced(device: torch.device) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fdiff.grid import Grid
 from fdiff.nn.fno import MIXINGS, OperatorNetwork, SpectralBlock, run_blocks
+from fdiff.nn.parity import PARITIES
 
 
 @final
@@ -19,7 +20,7 @@ class OrientedFNO(OperatorNetwork):
     does one with weights of ``|k|`` in any basis: its features have no left and right, no
     rising and falling stroke. Here a quarter of the channels (in two dimensions) are odd along the
     first axis, a quarter along the second, a quarter along both: Hilbert transforms, as smooth
-    relatives of derivatives. The cost is `FNO`'s; on MNIST half of its steps do.
+    relatives of derivatives.
 
     Args:
         hidden_channels: divisible by ``2^dim``.
@@ -62,7 +63,7 @@ class OrientedFNO(OperatorNetwork):
             self.blocks = nn.ModuleList(
                 SpectralBlock(
                     box, width, MIXINGS[mixing](box, width, width, self.n_modes), width,
-                    oversampling, oriented=True,
+                    oversampling, PARITIES,
                 )
                 for _ in range(n_layers)
             )  # fmt: skip

@@ -15,6 +15,7 @@ from fdiff.grid import Grid
 from fdiff.nn.precision import full_precision
 from fdiff.nn.scratch import scratch
 from fdiff.nn.spectral import (
+    Synthesis,
     _along,
     add_from_modes,
     axis_matrix,
@@ -53,12 +54,12 @@ def add_from_parities(u: Tensor, c: Tensor, grid: Grid, n_modes: tuple[int, ...]
     outside autograd."""
     if grid.basis.is_complex:
         turns = _turns(grid, n_modes, c.shape[-1], c.dtype, c.device)
-        return add_from_modes(u, c * turns.flatten(0, -2)[:, None], grid, n_modes)
-    axes, matrices = range(grid.dim)[::-1], _synthesis(grid, n_modes, c.dtype, c.device)
-    halves = _halves(batch_major(c, mode_count(grid, n_modes)), grid, axes, matrices, True)
-    for odd, half in enumerate(halves):
-        _of_parity(u, grid.dim, 0, odd).add_(half)
-    return None
+        add_from_modes(u, c * turns.flatten(0, -2)[:, None], grid, n_modes)
+    else:
+        axes, matrices = range(grid.dim)[::-1], _synthesis(grid, n_modes, c.dtype, c.device)
+        modes = batch_major(c, mode_count(grid, n_modes))
+        for odd, half in enumerate(_halves(modes, grid, axes, matrices, slots=True)):
+            _of_parity(u, grid.dim, 0, odd).add_(half)
 
 
 def write_parities(out: Tensor, u: Tensor, grid: Grid, n_modes: tuple[int, ...]) -> Tensor:
@@ -70,9 +71,12 @@ def write_parities(out: Tensor, u: Tensor, grid: Grid, n_modes: tuple[int, ...])
         return write_modes(out, u, grid, n_modes).mul_(turns.conj().flatten(0, -2)[:, None])
     axes, matrices = range(grid.dim), _analysis(grid, n_modes, u.dtype, u.device)
     view = batch_major(out, mode_count(grid, n_modes))
-    for odd, half in enumerate(_halves(u, grid, axes, matrices, True)):
+    for odd, half in enumerate(_halves(u, grid, axes, matrices, slots=True)):
         _of_parity(view, grid.dim, axes[-1], odd).copy_(half)
     return out
+
+
+PARITIES = Synthesis(from_parities, add_from_parities, write_parities)
 
 
 def _of_parity(u: Tensor, dim: int, axis: int, odd: int) -> Tensor:

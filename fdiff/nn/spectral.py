@@ -7,6 +7,8 @@ real matrix product an axis. For many modes on large grids FFTs win; `uses_matri
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import final
 
@@ -193,6 +195,19 @@ def add_from_modes(u: Tensor, c: Tensor, grid: Grid, n_modes: tuple[int, ...]) -
         _from_modes_by_matrices(ordered, grid, n_modes, add_to=u)
     else:
         u.add_(from_modes(ordered, grid, n_modes, matrices=False))
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """A linear map S from coefficients to nodes, as `from_modes`, in the forms that layers need."""
+
+    nodes: Callable[..., Tensor]  # (c, grid, n_modes) -> S c; shapes of `from_modes`
+    add: Callable[..., None]  # (u, c, grid, n_modes): adds S c; shapes of `add_from_modes`
+    # (out, u, grid, n_modes) -> out: the adjoint of S over `adjoint_weights`, as `write_modes`
+    write_adjoint: Callable[..., Tensor]
+
+
+MODES = Synthesis(from_modes, add_from_modes, write_modes)
 
 
 @cached(maxsize=256)

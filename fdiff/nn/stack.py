@@ -17,9 +17,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import silu
 
 from fdiff.grid import Grid
-from fdiff.nn.parity import add_from_parities, write_parities
 from fdiff.nn.scratch import LARGEST, room, scratch
 from fdiff.nn.spectral import (
+    Synthesis,
     add_from_modes,
     adjoint_weights,
     mix,
@@ -62,27 +62,27 @@ def _blocks(weights: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
 
 
 def block(
-    x: Tensor, grid: Grid, n_modes, oriented: bool, weights, c: Tensor, h: Tensor, out: Tensor
+    x: Tensor, grid: Grid, n_modes, synthesis: Synthesis, weights, c: Tensor, h: Tensor, out: Tensor
 ) -> Tensor:
     """``x + silu(scale h + shift)``, ``h = K x + P x``; fills ``c`` (the modes of x) and ``h``."""
     mixing, pointwise, scale, shift = weights
     write_modes(c, x, grid, n_modes)
     torch.mm(x.flatten(0, -2), pointwise.t(), out=h.flatten(0, -2))
     mixed = mix(c, mixing, scratch("mixed", (*c.shape[:2], mixing.shape[2]), c))
-    (add_from_parities if oriented else add_from_modes)(h, mixed, grid, n_modes)
+    synthesis.add(h, mixed, grid, n_modes)
     argument = torch.addcmul(shift, h, scale, out=scratch("argument", h.shape, h))
     return torch.add(x, silu(argument, inplace=True), out=out)
 
 
 def run_in_place(
-    x: Tensor, grid: Grid, n_modes: tuple[int, ...], oriented: bool, *weights: Tensor
+    x: Tensor, grid: Grid, n_modes: tuple[int, ...], synthesis: Synthesis, *weights: Tensor
 ) -> Tensor:
     """`SpectralStack` outside autograd: ``x`` is contiguous and is used up."""
     adjoint = adjoint_weights(grid, n_modes, x.dtype, x.device)
     like = x.new_empty(0, dtype=x.dtype.to_complex()) if grid.basis.is_complex else x
     for entries in _blocks(weights):
         c = scratch("modes", (len(adjoint), len(x), x.shape[-1]), like)
-        x = block(x, grid, n_modes, oriented, entries, c, scratch("h", x.shape, x), x)
+        x = block(x, grid, n_modes, synthesis, entries, c, scratch("h", x.shape, x), x)
     return x
 
 
@@ -91,9 +91,8 @@ class SpectralStack(torch.autograd.Function):
     """``x <- x + silu(scale h + shift)`` with ``h = K x + P x`` for each block in turn.
 
     ``x``: ``(batch, *grid.shape, channels)``; then, for each block, the mixing ``W`` of
-    ``K = from_modes W to_modes``: ``(count, in, out)``, the pointwise ``P``: ``(out, in)``, and
-    ``scale``, ``shift``: ``(batch, 1, .., channels)``. Where ``oriented``, `from_parities` stands
-    for `from_modes`.
+    ``K = S W to_modes``, S the ``synthesis``: ``(count, in, out)``, the pointwise ``P``:
+    ``(out, in)``, and ``scale``, ``shift``: ``(batch, 1, .., channels)``.
 
     Kept for the backward pass: of each block ``h`` and the modes of ``x``, and the last ``x``, from
     which the earlier ones follow by subtraction.
@@ -101,7 +100,7 @@ class SpectralStack(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, grid: Grid, n_modes: tuple[int, ...], oriented: bool, x: Tensor, *weights: Tensor
+        ctx, grid: Grid, n_modes: tuple[int, ...], synthesis: Synthesis, x: Tensor, *weights: Tensor
     ) -> Tensor:
         n_blocks = len(weights) // 4
         adjoint = adjoint_weights(grid, n_modes, x.dtype, x.device)
@@ -110,8 +109,8 @@ class SpectralStack(torch.autograd.Function):
         *h, out = kept = room((n_blocks + 1, *x.shape), x)
         x = x.contiguous()
         for entries, modes, inner in zip(_blocks(weights), c, h):
-            x = block(x, grid, n_modes, oriented, entries, modes, inner, out)
-        ctx.grid, ctx.n_modes, ctx.oriented = grid, n_modes, oriented
+            x = block(x, grid, n_modes, synthesis, entries, modes, inner, out)
+        ctx.grid, ctx.n_modes, ctx.synthesis = grid, n_modes, synthesis
         ctx.save_for_backward(kept, c, *weights)
         return out
 
@@ -122,7 +121,6 @@ class SpectralStack(torch.autograd.Function):
         grid, n_modes, nodes = ctx.grid, ctx.n_modes, tuple(range(1, x.ndim - 1))
         adjoint = adjoint_weights(grid, n_modes, x.dtype, x.device)
         given, gradient = gradient, room(x.shape, x)
-        write = write_parities if ctx.oriented else write_modes
         of_weights: list[Tensor] = []
         for i, entries in reversed(list(enumerate(_blocks(tuple(weights))))):
             mixing, pointwise, scale, shift = entries
@@ -136,9 +134,8 @@ class SpectralStack(torch.autograd.Function):
             of_pointwise = torch.mm(rows.t(), x.flatten(0, -2))
             torch.addmm(given.flatten(0, -2), rows, pointwise, out=gradient.flatten(0, -2))
             given = gradient
-            # The adjoint of K is from_modes W^H to_modes: the weights of the modes cancel. Parities
-            # change sides: what was of the modes' functions stays so.
-            e = write(scratch("modes", c[i].shape, c), inner, grid, n_modes)
+            # The adjoint of K is from_modes W^H S*: the weights of the modes cancel.
+            e = ctx.synthesis.write_adjoint(scratch("modes", c[i].shape, c), inner, grid, n_modes)
             add_from_modes(gradient, mix(e, mixing.mH, scratch("mixed", e.shape, e)), grid, n_modes)
             of_mixing = mix_gradient(c[i], e.mul_(adjoint), mixing)
             of_weights = [of_mixing, of_pointwise, of_scale, of_shift, *of_weights]

@@ -118,7 +118,7 @@ class MultilevelTrainer:
             lr=config.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
-            fused=_can_fuse(self.denoiser),
+            fused=_can_fuse(self.denoiser) or None,  # False would exclude grouped steps too
         )
         self.step = 0
         self.records: list[Record] = []
