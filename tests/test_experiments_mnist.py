@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 import fdiff
 from fdiff.metrics.estimate import Estimate
-from validation.experiments import digits, mnist, runner
+from validation.experiments import digits, mnist, mnist_priors, mnist_results, runner
 from validation.experiments import setting as settings
 from validation.experiments.workspace import Workspace
 
@@ -57,6 +57,35 @@ def test_priors_have_the_trace_of_the_data(name):
     assert (noise.eigenvalues(grid) > 0).all()
 
 
+def test_our_noises_are_those_of_the_commands():
+    pytest.importorskip("typer")
+    from fdiff.cli.train import IMAGE_DENOISER
+    from fdiff.nn import DenoiserConfig
+
+    grid = fdiff.Grid((32, 32), 1.0, "neumann")
+    data = fdiff.BesselCovariance(0.7, 20.0, 2.0)
+    for name, settings_ in (("smooth", {}), ("short", IMAGE_DENOISER)):
+        expected = DenoiserConfig(**settings_).noise(grid, data).eigenvalues(grid)
+        assert np.allclose(digits.noise(name, grid, data).eigenvalues(grid), expected, rtol=1e-12)
+
+
+def test_what_stands_out_of_the_noise(folder):
+    """Ellipses are smooth: their shape stands out of rough noise, finer modes of smooth noise."""
+    smooth, short = (digits.prominent(folder, name, 200) for name in ("smooth", "short"))
+    assert 1 <= short <= smooth <= 31
+
+
+def test_the_published_digits_count_as_they_are_nearer(folder):
+    setting = settings.load("mnist", "quick")
+    at = digits.MEASURES.index("energy distance")
+    rows = np.zeros((2, len(digits.MEASURES)))
+    rows[0, at], rows[1, at] = 0.3, 0.2
+    results = {"paper-bessel-0": {"measures_32": rows[0], "rescaled_32": rows[1]}}
+    assert mnist_results.published(setting, results, "bessel", 32) == pytest.approx([0.2])
+    results["paper-bessel-0"]["rescaled_32"] = 2 * rows[0]
+    assert mnist_results.published(setting, results, "bessel", 32) == pytest.approx([0.3])
+
+
 def test_unknown_prior_is_refused():
     grid = fdiff.Grid((32, 32), 1.0, "neumann")
     with pytest.raises(ValueError, match="inverse_laplacian, bessel"):
@@ -100,16 +129,17 @@ def test_measures_of_the_truth_itself(folder):
 
 
 def test_sentence_says_which_is_better_or_neither():
-    assert "do not tell" in mnist.sentence("frame", Estimate(0.1, -0.1, 0.3))
-    assert "no-flux square is better" in mnist.sentence("frame", Estimate(-0.2, -0.3, -0.1))
-    assert "periodic square is better" in mnist.sentence("frame", Estimate(0.2, 0.1, 0.3))
+    assert "do not tell" in mnist.sentence("frame", Estimate(0.1, -0.1, 0.3), 3)
+    assert "no-flux square is better" in mnist.sentence("frame", Estimate(-0.2, -0.3, -0.1), 3)
+    assert "periodic square is better" in mnist.sentence("frame", Estimate(0.2, 0.1, 0.3), 3)
+    assert "do not tell" in mnist.sentence("frame", Estimate(0.2, 0.2, 0.2), 1)  # one run
 
 
 def test_difference_below_zero_needs_an_interval():
-    assert mnist.below_zero("x", np.array([1.0]), np.array([2.0])).verdict == "INCONCLUSIVE"
+    assert mnist_priors.below_zero("x", np.array([1.0]), np.array([2.0])).verdict == "INCONCLUSIVE"
     first, second = np.array([-0.01, 0.01, 0.0]), np.array([1.0, 1.1, 0.9])
-    assert mnist.below_zero("x", first, second).verdict == "PASS"
-    assert mnist.below_zero("x", second, first).verdict == "FAIL"
+    assert mnist_priors.below_zero("x", first, second).verdict == "PASS"
+    assert mnist_priors.below_zero("x", second, first).verdict == "FAIL"
 
 
 def test_without_data_it_is_skipped_with_a_sentence(tmp_path):

@@ -91,6 +91,20 @@ def noise(name: str, grid: Grid, data: CovarianceOperator) -> CovarianceOperator
     return priors.with_trace(total, grid, name, low, laplace, bessel, **others)
 
 
+def prominent(folder: str, prior: str, train: int) -> int:
+    """Half waves a side at which the digits' spectrum over the prior's is largest; not of the mean
+    values, 0."""
+    fields, grid = digits(folder, "neumann", SIDE, "train", train)
+    c = grid.basis.project(
+        grid.basis.forward(fields[:: max(1, len(fields) // 1500), 0].astype(float))
+    )
+    data = estimate_spectrum(c - c.mean(0), grid)
+    shell = np.rint(np.sqrt(grid.basis.laplacian) / np.pi).astype(int).ravel()
+    ratio = data.eigenvalues(grid) / noise(prior, grid, data).eigenvalues(grid)
+    mean = np.bincount(shell, ratio.ravel()) / np.maximum(np.bincount(shell), 1)
+    return 1 + int(np.argmax(mean[1:COARSE]))
+
+
 def learner(
     fields: np.ndarray, grid: Grid, prior: str, network: dict, training: TrainingConfig
 ) -> MultilevelTrainer:
@@ -158,7 +172,6 @@ def truth_task(folder: str, seed: int, sides: list, samples: int, train: int, te
     out = {}
     for side in sides:
         held_out, grid = digits(folder, "neumann", side, "test", test)
-        # Training takes the first `train`; where there are more, these are others.
         others, _ = digits(folder, "neumann", side, "train", train)
         rows = np.random.default_rng(seed).permutation(len(others))[:samples]
         out[f"measures_{side}"] = measure(others[rows], held_out, grid)

@@ -63,7 +63,7 @@ def by_prior(
         place.axvspan(min(truth.low, 0), truth.high, color=GREY, alpha=0.35, lw=0)
         for i, pair in enumerate(values.values()):
             for estimate, color, shift, marker, name in zip(
-                pair, (BLUE, ORANGE), (0.12, -0.12), "os", ("ours", "published, rescaled")
+                pair, (BLUE, ORANGE), (0.12, -0.12), "os", ("ours", "published")
             ):
                 if estimate is None:
                     continue
@@ -73,7 +73,8 @@ def by_prior(
                     label=None if i else name,
                 )  # fmt: skip
         place.set_xscale("symlog", linthresh=0.01)
-        place.set(title=title, xlabel=metric, xlim=(-0.005, None))
+        lowest = min(e.low for pair in values.values() for e in pair if e is not None)
+        place.set(title=title, xlabel=metric, xlim=(min(-0.005, 1.2 * lowest), None))
         place.grid(axis="x", lw=0.3)
     axes[0][0].set_yticks(range(len(values)), list(values))
     axes[0][0].invert_yaxis()

@@ -162,7 +162,7 @@ def by_prior(setting, results, floors) -> Iterator[Claim | Text | Table | Pictur
         n = resolutions(setting)[-1]
         yield smaller(
             f"one noise is the same function on {n}² and {setting['level']}²: the Bessel prior's "
-            "samples change less than the standard one's", "design.md, idea 4",
+            "samples change less than the standard one's", "measured",
             *(stack(results[name], f"same_{n}") for name in ("bessel", "standard")),
         )  # fmt: skip
 
@@ -193,7 +193,7 @@ def samplers(setting, results, floors) -> Iterator[Claim | Text | Table | Pictur
         pair = [of(ours, f"{prefix}matched_{n}", "gradient_w1") for prefix in ("", "em_")]
         yield observed(
             f"gradient_w1 at {n}²: {few} evaluations of GaussianExact over {steps} Euler-Maruyama "
-            "steps", "peers.md 6", ratio_of(*pair),
+            "steps", "measured", ratio_of(*pair),
         )  # fmt: skip
         yield smaller(
             f"seconds a field at {n}²: {few} evaluations of GaussianExact against {steps} "

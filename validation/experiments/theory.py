@@ -23,7 +23,7 @@ from validation.experiments.outcome import Picture, Table, Text, observed, ratio
 from validation.experiments.setting import Setting
 from validation.experiments.workspace import Results, Workspace, stack
 
-THEORY = "docs/theory.md"
+THEORY = "fdiff.budget"
 SLOPE = 0.1  # by which a slope may miss one
 
 

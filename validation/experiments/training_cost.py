@@ -45,7 +45,7 @@ LABELS = {
     "mlmc": "multilevel Monte Carlo",
 }
 GOAL = 0.4  # of the single-level time
-SOURCE = "math.md 8"
+SOURCE = "measured"
 
 
 def run(setting: Setting, work: Workspace) -> Iterator[Claim | Text | Table | Picture]:
