@@ -23,6 +23,7 @@ from validation.claim import Claim
 from validation.experiments import digits, mnist_figures, mnist_priors
 from validation.experiments.digits import COARSE, MEASURES, SIDE
 from validation.experiments.mnist_results import (
+    COMPARED,
     MEASURED,
     OURS,
     SMOOTH,
@@ -80,6 +81,7 @@ def tasks(setting: Setting, folder: str) -> dict[str, dict]:
     for seed in setting.seeds:
         out[f"warm-{seed}"] = ours | curve | sides | {"seed": seed}
         out[f"periodic-{seed}"] = ours | compared | {"boundary": "periodic", "seed": seed}
+        out[f"smooth-{seed}"] = ours | compared | {"prior": SMOOTH, "seed": seed}
         cold = {"levels": [SIDE], "steps": [setting["cold"]]}
         out[f"cold-{seed}"] = ours | curve | cold | {"seed": seed}
     for seed in setting.seeds:
@@ -177,13 +179,12 @@ def sooner(claim: str, warm: Sequence[np.ndarray], cold: Sequence[np.ndarray]) -
 
 def boundary(setting: Setting, results: Results) -> Iterator[Item]:
     rows = []
-    shown_measures = ("energy distance", "sliced Wasserstein", "pointwise W1", "frame")
     for side in setting["compared"]:
         for label, name in (("no flux", "warm"), ("periodic", "periodic"), ("truth", "truth")):
-            values = [measured(setting, results, name, side, m) for m in shown_measures]
+            values = [measured(setting, results, name, side, m) for m in COMPARED]
             rows.append([f"{side}², {label}", *map(shown, values)])
     title = "The same training on the no-flux and on the periodic square"
-    yield Table(title, ("box", *shown_measures), rows)
+    yield Table(title, ("box", *COMPARED), rows)
     gaps: dict[str, Estimate] = {}
     frame = measured(setting, results, "truth", SIDE, "frame").mean()
     pairs = {

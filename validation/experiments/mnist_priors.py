@@ -12,12 +12,14 @@ from validation.claim import Claim
 from validation.experiments import digits, mnist_figures
 from validation.experiments.digits import MEASURES, SIDE
 from validation.experiments.mnist_results import (
+    COMPARED,
     LABELS,
     MEASURED,
     METRIC,
     OURS,
     SMOOTH,
     Results,
+    measured,
     ours,
     published,
     runs,
@@ -55,11 +57,7 @@ def by_prior(
         "experiment does not prove. The shift was chosen among 60, 400, 1500 and 6000, by one "
         "training each of another length against the same held-out digits."
     )
-    for side in setting["compared"]:
-        yield below_zero(
-            f"{METRIC} at {side}², ours: {LABELS[OURS]} minus {LABELS[SMOOTH]}",
-            *(ours(setting, results, p, side) for p in (OURS, SMOOTH)),
-        )
+    yield from noises(setting, results)
     for prior in setting["priors"]:
         for side in setting["compared"]:
             both = ours(setting, results, prior, side), published(setting, results, prior, side)
@@ -74,6 +72,27 @@ def by_prior(
         ("experiment", "prior", "resolution", "reference-compatible", "ours", "truth"),
         list(readme(setting, results)),
     )
+
+
+def noises(setting: Setting, results: Results) -> Iterator[Claim | Table]:
+    """The noise of `fdiff train` for images against that for fields."""
+    names = {LABELS[OURS]: "warm", LABELS[SMOOTH]: "smooth", "truth": "truth"}
+    rows = []
+    for side in setting["compared"]:
+        for label, name in names.items():
+            values = [measured(setting, results, name, side, measure) for measure in COMPARED]
+            rows.append([f"{side}², {label}", *map(shown, values)])
+    yield Table("Two noises, trained as the warm start", ("noise", *COMPARED), rows)
+    pair = f"{LABELS[OURS]} minus {LABELS[SMOOTH]}"
+    for side in setting["compared"]:
+        yield below_zero(
+            f"{METRIC} at {side}², trained as the warm start: {pair}",
+            *(measured(setting, results, name, side, METRIC) for name in ("warm", "smooth")),
+        )
+        yield below_zero(
+            f"{METRIC} at {side}² after {setting['prior_steps']} steps: {pair}",
+            *(ours(setting, results, prior, side) for prior in (OURS, SMOOTH)),
+        )
 
 
 def measures(setting: Setting, results: Results) -> Iterator[Sequence[str]]:

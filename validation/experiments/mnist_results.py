@@ -19,6 +19,7 @@ LABELS = {
     OURS: "Bessel, shift 1500 (default)",
 }  # fmt: skip
 METRIC = "energy distance"
+COMPARED = ("energy distance", "sliced Wasserstein", "pointwise W1", "frame")
 Results = dict[str, dict[str, np.ndarray]]
 
 
