@@ -81,9 +81,11 @@ def tasks(setting: Setting, folder: str) -> dict[str, dict]:
     for seed in setting.seeds:
         out[f"warm-{seed}"] = ours | curve | sides | {"seed": seed}
         out[f"periodic-{seed}"] = ours | compared | {"boundary": "periodic", "seed": seed}
-        out[f"smooth-{seed}"] = ours | compared | {"prior": SMOOTH, "seed": seed}
         cold = {"levels": [SIDE], "steps": [setting["cold"]]}
         out[f"cold-{seed}"] = ours | curve | cold | {"seed": seed}
+    for seed in range(setting["noise_seeds"]):
+        for name, prior in (("warm", OURS), ("smooth", SMOOTH)):
+            out.setdefault(f"{name}-{seed}", ours | compared | {"prior": prior, "seed": seed})
     for seed in setting.seeds:
         for prior in setting["priors"]:
             out[f"paper-{prior}-{seed}"] = paper | {"prior": prior, "seed": seed}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from fdiff.metrics.estimate import Estimate, student
@@ -23,16 +25,20 @@ COMPARED = ("energy distance", "sliced Wasserstein", "pointwise W1", "frame")
 Results = dict[str, dict[str, np.ndarray]]
 
 
-def runs(setting: Setting, results: Results, name: str, entry: str) -> np.ndarray:
-    """An entry of the runs of a name, one row a seed."""
-    return stack([results[f"{name}-{seed}"] for seed in setting.seeds], entry)
+def runs(
+    setting: Setting, results: Results, name: str, entry: str, seeds: Iterable[int] | None = None
+) -> np.ndarray:
+    """An entry of the runs of a name, one row a seed; of the setting's seeds by default."""
+    chosen = setting.seeds if seeds is None else seeds
+    return stack([results[f"{name}-{seed}"] for seed in chosen], entry)
 
 
 def measured(
-    setting: Setting, results: Results, name: str, side: int, measure: str, kind="measures"
-):
+    setting: Setting, results: Results, name: str, side: int, measure: str, kind="measures",
+    seeds: Iterable[int] | None = None,
+):  # fmt: skip
     """A measure of the runs of a name, one number a seed."""
-    return runs(setting, results, name, f"{kind}_{side}")[:, MEASURES.index(measure)]
+    return runs(setting, results, name, f"{kind}_{side}", seeds)[:, MEASURES.index(measure)]
 
 
 def published(setting: Setting, results: Results, prior: str, side: int) -> np.ndarray:
