@@ -161,8 +161,8 @@ def test_the_whole_report_from_a_few_steps(folder, tmp_path):
     setting = settings.load("mnist", "full", Path(folder))
     tiny = {
         "seeds": 2, "samples": 8, "sides": [28, 32, 64], "warm": [2, 1], "cold": 2, "points": 2,
-        "validation": 8, "prior_steps": 1, "noise_seeds": 3, "paper_samples": 6, "paper_evaluations": 2,
-        "evaluations": 2, "batch": 4, "priors": ["bessel"],
+        "validation": 8, "prior_steps": 1, "noise_seeds": 3, "paper_samples": 6,
+        "paper_evaluations": 2, "evaluations": 2, "batch": 4, "priors": ["bessel"],
         "network": {
             "kind": "oriented", "mixing": "full", "hidden_channels": 4, "n_layers": 1,
             "n_modes": 28,

@@ -55,8 +55,8 @@ def by_prior(
         "stand out of smooth noise by their strokes, of noise that is white up to the width of a "
         "stroke (shift 1500) by their shape; we read the difference below so, which this "
         "experiment does not prove. The shift was chosen among 60, 400, 1500 and 6000, by one "
-        "training each of another length against the same held-out digits; of the five trainings "
-        "the last two were added when three had left it open."
+        "training each of another length against the same held-out digits; of the full form's five "
+        "trainings the last two were added when three had left it open."
     )
     yield from noises(setting, results)
     for prior in setting["priors"]:
