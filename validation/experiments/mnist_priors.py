@@ -89,13 +89,12 @@ def noises(setting: Setting, results: Results) -> Iterator[Claim | Table]:
     yield Table(title, ("noise", *COMPARED), rows)
     pair = f"{LABELS[OURS]} minus {LABELS[SMOOTH]}"
     for side in setting["compared"]:
-        yield below_zero(
-            f"{METRIC} at {side}², trained as the warm start: {pair}",
-            *(
-                measured(setting, results, name, side, METRIC, seeds=seeds)
+        for measure in (METRIC, "pointwise W1"):
+            both = (
+                measured(setting, results, name, side, measure, seeds=seeds)
                 for name in ("warm", "smooth")
-            ),
-        )
+            )
+            yield below_zero(f"{measure} at {side}², trained as the warm start: {pair}", *both)
         yield below_zero(
             f"{METRIC} at {side}² after {setting['prior_steps']} steps: {pair}",
             *(ours(setting, results, prior, side) for prior in (OURS, SMOOTH)),
