@@ -15,8 +15,8 @@ HELD_OUT = 256  # fields of the split "test" that the validation loss uses
 # Of images, unlike of solutions on a symmetric box, the mirrored ones are not as likely, so the
 # network must tell left from right.
 IMAGE_NETWORK = {"kind": "oriented", "coordinates": True}
-# Noise that is white up to the width of a stroke: what is coarse stands out of it first. Out of
-# smooth noise strokes come before it is decided what they belong to.
+# Noise that is white up to the width of a stroke: what is coarse stands out of it first, out of
+# smooth noise the strokes.
 IMAGE_DENOISER = {"noise_shift": 1500.0}
 
 

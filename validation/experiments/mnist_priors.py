@@ -182,7 +182,7 @@ def pictures(setting: Setting, results: Results) -> Iterator[Picture]:
     yield Picture(
         "prior_gallery", lambda: mnist_figures.gallery(parts),
         "Digits at 64² of networks trained at 32² alone, by prior: ours, white 0 and below, black "
-        "1 and above; and the published protocol's, each rescaled to [0, 1] as it does.",
+        "1 and above; and the published protocol's, each rescaled to 0 .. 1 as it does.",
     )  # fmt: skip
 
 
