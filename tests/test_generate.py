@@ -115,7 +115,7 @@ def test_a_recipe_of_one_s_own(tmp_path, capfd):
         (("fitzhugh-nagumo", "--times", "5:0:1"), "recipe key times"),
         (("fitzhugh-nagumo", "--initial", "noise"), "no initial law"),
         (("fitzhugh-nagumo", "--tolerance", "0"), "recipe key tolerance"),
-        (("fitzhugh-nagumo", "--resolution", "0"), "recipe key resolution"),
+        (("fitzhugh-nagumo", "--resolution", "0"), "--resolution takes one number"),
         (("fitzhugh-nagumo", "--samples", "0"), "recipe key samples"),
         (("fitzhugh-nagumo", "--workers", "0"), "workers: a number >= 1"),
         (("fitzhugh-nagumo", "--shards", "5/2"), "--shards"),
