@@ -73,11 +73,12 @@ def sample_to_file(
         "first": first, "samples": samples, "resolution": list(grid.shape),
         "trained_on": trained.training_data,
     }  # fmt: skip
+    drawn_at = f"{samples} {'field' if samples == 1 else 'fields'} at {_times(grid.shape)}"
     score = trained.score_at(**(parameters or {}))
     if parameters:
         recipe["parameters"] = parameters
     if out.exists() and not force and already_there(out, recipe):
-        say(f"{out} is complete: {samples} fields at {_times(grid.shape)}; nothing to do")
+        say(f"{out} is complete: {drawn_at}; nothing to do")
         return {"out": str(out), "evaluations": None, "recipe": recipe}
     with progress(f"sampling at {_times(grid.shape)}", "steps") as update:
         drawn = fdiff.sample(
@@ -88,7 +89,7 @@ def sample_to_file(
     dataset.write_fields(
         out, drawn.fields.cpu().numpy(), grid, trained.fields, trained.time, recipe
     )
-    say(f"{out}: {samples} fields at {_times(grid.shape)}, {drawn.evaluations} evaluations each")
+    say(f"{out}: {drawn_at}, {drawn.evaluations} evaluations each")
     return {"out": str(out), "evaluations": drawn.evaluations, "recipe": recipe}
 
 
