@@ -43,9 +43,9 @@ _HOME = {
     "sample": "solvers",
 }
 _MODULES = {
-    "backends", "budget", "compat", "convergence", "covariance", "dataset", "grid", "laws",
-    "levels", "metrics", "nn", "noise", "paths", "pde", "process", "schedule", "score", "solvers",
-    "spde",
+    "backends", "budget", "compat", "convergence", "covariance", "dataset", "errors", "grid",
+    "laws", "levels", "metrics", "nn", "noise", "paths", "pde", "process", "schedule", "score",
+    "solvers", "spde",
 }  # fmt: skip
 
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])

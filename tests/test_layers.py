@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import pkgutil
 import subprocess
 import sys
@@ -153,3 +154,17 @@ def test_public_names_load_when_they_are_used():
 def test_a_grid_needs_no_compiler():
     loaded = run("import fdiff, sys; fdiff.Grid((8,)).basis.laplacian; print(*sys.modules)")
     assert not {"numba", "torch", "scipy"} & set(loaded.split())
+
+
+def test_no_module_is_hidden_by_a_public_name():
+    """``import package.module as m`` gives the module, not a function of the same name."""
+    for info in pkgutil.walk_packages(fdiff.__path__, "fdiff."):
+        if info.name != "fdiff.__main__":
+            parent, _, name = info.name.rpartition(".")
+            module = importlib.import_module(info.name)
+            assert getattr(importlib.import_module(parent), name) is module, info.name
+
+
+def test_one_divergence_error_serves_samplers_and_integrators():
+    assert fdiff.pde.DivergenceError is fdiff.solvers.DivergenceError
+    assert fdiff.pde.DivergenceError is fdiff.errors.DivergenceError

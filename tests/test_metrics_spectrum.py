@@ -8,7 +8,7 @@ from fdiff.covariance import BesselCovariance
 from fdiff.grid import Grid
 from fdiff.levels import prolong_field
 from fdiff.metrics import spectrum, spectrum_error, spectrum_ratio
-from fdiff.metrics.spectrum import complete_shells, shell_energies, shell_index
+from fdiff.metrics.spectra import complete_shells, shell_energies, shell_index
 
 GRIDS = [
     Grid((16, 16)),

@@ -10,7 +10,7 @@ import fdiff
 from fdiff import pde
 from fdiff.pde import stabilised
 from fdiff.pde.coefficients import TABLE
-from fdiff.pde.system import pointer
+from fdiff.pde.systems import pointer
 from fdiff_kernels import stencil
 
 

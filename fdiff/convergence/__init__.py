@@ -1,7 +1,7 @@
 """Orders of convergence with intervals and verdicts, their records and figures."""
 
 from fdiff.convergence.figure import order_figure
-from fdiff.convergence.order import Errors, OrderEstimate, order
+from fdiff.convergence.orders import Errors, OrderEstimate, order
 from fdiff.convergence.record import (
     Record,
     Verdict,

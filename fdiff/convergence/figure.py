@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fdiff.convergence.order import Errors, OrderEstimate
+from fdiff.convergence.orders import Errors, OrderEstimate
 
 # Colours of Okabe and Ito, which most eyes tell apart; markers for print without colour.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")

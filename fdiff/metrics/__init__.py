@@ -10,10 +10,10 @@ from fdiff.metrics.comparison import METRICS, Reference, Row, compare
 from fdiff.metrics.energy import energy_distance, energy_distance_h1
 from fdiff.metrics.estimate import Estimate
 from fdiff.metrics.fields import common_grid
-from fdiff.metrics.minkowski import Minkowski, euler_error, minkowski, perimeter_error
+from fdiff.metrics.functionals import Minkowski, euler_error, minkowski, perimeter_error
 from fdiff.metrics.pointwise import gradient_w1, kurtosis, pointwise_w1, std
 from fdiff.metrics.sliced import approximate_sliced_wasserstein, sliced_wasserstein
-from fdiff.metrics.spectrum import Spectrum, spectrum, spectrum_error, spectrum_ratio
+from fdiff.metrics.spectra import Spectrum, spectrum, spectrum_error, spectrum_ratio
 from fdiff.metrics.vendi import median_distance, vendi_cosine, vendi_gaussian
 
 __all__ = [

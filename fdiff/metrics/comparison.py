@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from fdiff.grid import Grid
-from fdiff.metrics import energy, minkowski, pointwise, sliced, spectrum, vendi
+from fdiff.metrics import energy, functionals, pointwise, sliced, spectra, vendi
 from fdiff.metrics.estimate import Estimate
 from fdiff.metrics.fields import RealArray, Scale, as_fields, common_grid, on_grid
 
@@ -135,7 +135,7 @@ class Prepared:
 
     @cached_property
     def energies(self) -> RealArray:
-        return spectrum.shell_energies(self.fields, self.grid)
+        return spectra.shell_energies(self.fields, self.grid)
 
     @cached_property
     def moments(self) -> RealArray:
@@ -154,8 +154,8 @@ class Prepared:
         return pointwise.gradient_magnitude(self.fields, self.grid)
 
     @cached_property
-    def minkowski(self) -> minkowski.Minkowski:
-        return minkowski.minkowski(self.fields, self.grid, minkowski.LEVELS)
+    def minkowski(self) -> functionals.Minkowski:
+        return functionals.minkowski(self.fields, self.grid, functionals.LEVELS)
 
     @cached_property
     def median_distance(self) -> float:
@@ -172,10 +172,10 @@ def _energy_distance_h1(x: Prepared, y: Prepared) -> Estimate:
 
 def _shells(first: int, last: int) -> Callable[[Prepared, Prepared], Estimate | None]:
     def largest(x: Prepared, y: Prepared) -> Estimate | None:
-        if spectrum.complete_shells(x.grid) <= last:
+        if spectra.complete_shells(x.grid) <= last:
             return None
         part = slice(first, last + 1)
-        return spectrum.largest_from_energies(x.energies, y.energies, part, x.seed)
+        return spectra.largest_from_energies(x.energies, y.energies, part, x.seed)
 
     return largest
 
@@ -183,7 +183,7 @@ def _shells(first: int, last: int) -> Callable[[Prepared, Prepared], Estimate | 
 def _perimeter_error(x: Prepared, y: Prepared) -> Estimate | None:
     if x.grid.dim != 2:
         return None
-    return minkowski.relative_error(x.minkowski.perimeter, y.minkowski.perimeter, x.seed)
+    return functionals.relative_error(x.minkowski.perimeter, y.minkowski.perimeter, x.seed)
 
 
 def _euler_error(x: Prepared, y: Prepared) -> Estimate | None:
@@ -191,7 +191,7 @@ def _euler_error(x: Prepared, y: Prepared) -> Estimate | None:
         return None
     if not y.minkowski.euler.mean(axis=0).any():
         return None
-    return minkowski.error_of_largest(x.minkowski.euler, y.minkowski.euler, x.seed)
+    return functionals.error_of_largest(x.minkowski.euler, y.minkowski.euler, x.seed)
 
 
 METRICS: dict[str, Callable[[Prepared, Prepared], Estimate | None]] = {
@@ -199,7 +199,7 @@ METRICS: dict[str, Callable[[Prepared, Prepared], Estimate | None]] = {
     "energy_distance_h1": _energy_distance_h1,
     "sliced_wasserstein": lambda x, y: sliced.sliced_from_projections(x.projections, y.projections),
     "approximate_sliced_wasserstein": lambda x, y: sliced.gaussian_from_groups(x.groups, y.groups),
-    "spectrum_error": lambda x, y: spectrum.error_from_energies(x.energies, y.energies, x.seed),
+    "spectrum_error": lambda x, y: spectra.error_from_energies(x.energies, y.energies, x.seed),
     "spectrum_error_10_19": _shells(10, 19),
     "spectrum_error_20_31": _shells(20, 31),
     "std": lambda x, y: pointwise.std_from_moments(x.moments, x.scale.unit, x.seed),

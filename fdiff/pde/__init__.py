@@ -1,7 +1,8 @@
 """Reaction-diffusion systems and their integrators in time."""
 
-from fdiff.pde.ensemble import ensemble
-from fdiff.pde.initial import (
+from fdiff.errors import DivergenceError
+from fdiff.pde.ensembles import ensemble
+from fdiff.pde.initial_laws import (
     FileInitial,
     GaussianInitial,
     GRFInitial,
@@ -12,9 +13,9 @@ from fdiff.pde.initial import (
     covariance_from,
     initial,
 )
+from fdiff.pde.integration import METHODS, Solution, checked_times, solve, trajectory
 from fdiff.pde.mixture import LinearMean, MixtureInitial
-from fdiff.pde.solve import METHODS, Solution, checked_times, solve, trajectory
-from fdiff.pde.system import NONE, DivergenceError, System, names, system
+from fdiff.pde.systems import NONE, System, names, system
 
 __all__ = [
     "METHODS",

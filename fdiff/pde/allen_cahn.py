@@ -8,7 +8,7 @@ Metall. 27. The default box holds some thirty interface widths.
 
 from __future__ import annotations
 
-from fdiff.pde.system import System
+from fdiff.pde.systems import System
 
 
 def rates(y, p, out):

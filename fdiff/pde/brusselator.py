@@ -9,7 +9,7 @@ give Turing patterns: (1 + A sqrt(Du / Dv))^2 < B < 1 + A^2.
 
 from __future__ import annotations
 
-from fdiff.pde.system import System
+from fdiff.pde.systems import System
 
 
 def rates(y, p, out):

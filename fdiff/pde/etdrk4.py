@@ -18,8 +18,9 @@ import math
 import numpy as np
 
 from fdiff import levels
+from fdiff.errors import DivergenceError
 from fdiff.grid import Grid
-from fdiff.pde.system import DivergenceError, System
+from fdiff.pde.systems import System
 
 DEALIAS = 2  # nodes per axis of the reaction's grid, in nodes of the state's
 _FINEST = 40  # a step is the interval between stored times over 2^j, j at most this
@@ -123,7 +124,7 @@ class Step:
 def trajectory(
     system: System, initial: np.ndarray, grid: Grid, times: np.ndarray, tolerance: float, out
 ) -> tuple[int, int, int, float]:
-    """As `fdiff.pde.solve.trajectory`, with steps that end at every stored time."""
+    """As `fdiff.pde.integration.trajectory`, with steps that end at every stored time."""
     problem = Spectral(system, grid)
     c = problem.forward(initial)
     n = problem.reaction(c)

@@ -8,7 +8,7 @@ reaction-diffusion equation, on [0, 1], has nu = D and rho = r.
 
 from __future__ import annotations
 
-from fdiff.pde.system import System
+from fdiff.pde.systems import System
 
 
 def rates(y, p, out):

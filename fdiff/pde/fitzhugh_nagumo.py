@@ -9,7 +9,7 @@ Takamoto et al. (2022), PDEBench, https://arxiv.org/abs/2210.07182, section D.5.
 
 from __future__ import annotations
 
-from fdiff.pde.system import System
+from fdiff.pde.systems import System
 
 
 def rates(y, p, out):

@@ -16,9 +16,10 @@ from collections.abc import Callable
 import numpy as np
 
 from fdiff import noise
+from fdiff.errors import DivergenceError
 from fdiff.grid import Grid
 from fdiff.pde.etdrk4 import Spectral, phi_functions
-from fdiff.pde.system import DivergenceError, System
+from fdiff.pde.systems import System
 
 # (step) -> (fields, *basis.shape): independent standard coefficients
 Draw = Callable[[int], np.ndarray]

@@ -8,7 +8,7 @@ method takes. Aranson and Kramer (2002), Rev. Mod. Phys. 74.
 
 from __future__ import annotations
 
-from fdiff.pde.system import System
+from fdiff.pde.systems import System
 
 
 def rates(y, p, out):

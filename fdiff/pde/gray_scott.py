@@ -9,7 +9,7 @@ The Well's data on [-1, 1]^2 (Ohana et al., 2024): Da = 2e-5, Db = 1e-5, the "gl
 
 from __future__ import annotations
 
-from fdiff.pde.system import System
+from fdiff.pde.systems import System
 
 
 def rates(y, p, out):

@@ -9,7 +9,7 @@ Per mode with -Laplacian eigenvalue mu the solution is the exponential of the ma
 
 from __future__ import annotations
 
-from fdiff.pde.system import System
+from fdiff.pde.systems import System
 
 
 def rates(y, p, out):

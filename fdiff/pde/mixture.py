@@ -12,8 +12,8 @@ import numpy as np
 
 from fdiff import noise
 from fdiff.grid import Grid
-from fdiff.pde.initial import Initial, covariance_from
-from fdiff.pde.system import System
+from fdiff.pde.initial_laws import Initial, covariance_from
+from fdiff.pde.systems import System
 
 if TYPE_CHECKING:
     from fdiff.covariance import CovarianceOperator

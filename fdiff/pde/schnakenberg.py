@@ -8,7 +8,7 @@ Rest state u = a + b, v = b / (a + b)^2. Schnakenberg (1979), J. Theor. Biol. 81
 
 from __future__ import annotations
 
-from fdiff.pde.system import System
+from fdiff.pde.systems import System
 
 
 def rates(y, p, out):

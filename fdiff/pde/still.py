@@ -1,6 +1,6 @@
 """No equation: the field stays what it is, so that a dataset is its initial law at t = 0."""
 
-from fdiff.pde.system import System
+from fdiff.pde.systems import System
 
 
 def rates(y, p, out):

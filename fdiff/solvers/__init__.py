@@ -5,6 +5,7 @@ the validation scripts run over that table: they check the order, the law, the r
 the agreement of numpy with torch of every scheme in it.
 """
 
+from fdiff.errors import DivergenceError
 from fdiff.solvers.ancestral import Ancestral
 from fdiff.solvers.base import Evaluation, Problem, Solver
 from fdiff.solvers.ddim import DDIM
@@ -19,7 +20,7 @@ from fdiff.solvers.exponential_heun import ExponentialHeun
 from fdiff.solvers.fitted import CorrectionPaths, fitted_times
 from fdiff.solvers.gaussian_exact import GaussianExact
 from fdiff.solvers.heun import Heun
-from fdiff.solvers.integrate import DivergenceError, Samples, sample
+from fdiff.solvers.integrate import Samples, sample
 from fdiff.solvers.picard import Picard
 from fdiff.solvers.predictor_corrector import PredictorCorrector
 from fdiff.solvers.probability_flow import ProbabilityFlow

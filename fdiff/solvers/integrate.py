@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 
 from fdiff import backends, noise
+from fdiff.errors import DivergenceError
 from fdiff.grid import Grid
 from fdiff.score.base import Score
 from fdiff.solvers.base import Problem, Solver
@@ -17,10 +18,6 @@ from fdiff.solvers.draws import Clock, StepNoise, WienerPath
 from fdiff.solvers.gaussian_exact import GaussianExact
 from fdiff.solvers.time_grids import checked_times
 from fdiff.solvers.time_grids import times as time_grid
-
-
-class DivergenceError(ArithmeticError):
-    """The state of a sampler became infinite or not a number."""
 
 
 @final
@@ -122,7 +119,8 @@ def _integrate(solver, problem, start, times, draws, kept, report):
         if not backends.of(x).all_finite(x):
             raise DivergenceError(
                 f"{type(solver).__name__}: the state is not finite at t = {times[i]:g} (step {i} "
-                f"of {len(times) - 1}); take more steps, or a scheme that is uniform in lambda"
+                f"of {len(times) - 1}); take more steps, or a scheme that is uniform in lambda",
+                float(times[i - 1]),
             )
         if i in kept:
             states[i] = x

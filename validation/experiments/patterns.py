@@ -16,7 +16,7 @@ from fdiff.covariance import CovarianceOperator
 from fdiff.dataset import factory
 from fdiff.dataset.recipe import load
 from fdiff.grid import Grid
-from fdiff.metrics.spectrum import Spectrum
+from fdiff.metrics.spectra import Spectrum
 from fdiff.score.mean import Field
 from validation.experiments import priors
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fdiff import plots
-from fdiff.metrics.spectrum import Spectrum
+from fdiff.metrics.spectra import Spectrum
 from validation.experiments.figures import readable
 from validation.experiments.intervals import BLUE, CYCLE, GREY, MARKERS, ORANGE, axes, line
 from validation.experiments.patterns import grid_of

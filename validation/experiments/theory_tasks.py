@@ -11,7 +11,7 @@ import torch
 import fdiff
 from fdiff import budget, levels, metrics, nn, solvers
 from fdiff.grid import Grid
-from fdiff.metrics.spectrum import shell_energies
+from fdiff.metrics.spectra import shell_energies
 from fdiff.nn.fields import noise_tensor
 from validation.experiments import patterns
 from validation.experiments.patterns import NATIVE, grid_of

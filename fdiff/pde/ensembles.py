@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fdiff.grid import Grid
-from fdiff.pde.initial import GRFInitial, Initial
-from fdiff.pde.solve import checked_times, trajectory
-from fdiff.pde.system import System
+from fdiff.pde.initial_laws import GRFInitial, Initial
+from fdiff.pde.integration import checked_times, trajectory
+from fdiff.pde.systems import System
 
 
 def ensemble(

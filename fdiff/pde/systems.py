@@ -13,14 +13,6 @@ import numpy as np
 from fdiff.grid import Grid
 
 
-class DivergenceError(ArithmeticError):
-    """A trajectory that could not be continued; says where and why. ``time``: the last good one."""
-
-    def __init__(self, message: str, time: float = 0.0):
-        super().__init__(message)
-        self.time = time
-
-
 @final
 @dataclass(frozen=True, eq=False)
 class System:

@@ -8,9 +8,10 @@ from typing import final
 
 import numpy as np
 
+from fdiff.errors import DivergenceError
 from fdiff.grid import Grid
 from fdiff.pde import stabilised
-from fdiff.pde.system import DivergenceError, System, pointer
+from fdiff.pde.systems import System, pointer
 
 METHODS = ("stabilised", "etdrk4")
 

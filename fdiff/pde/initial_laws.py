@@ -12,7 +12,7 @@ import numpy as np
 
 from fdiff import noise
 from fdiff.grid import Grid
-from fdiff.pde.system import System
+from fdiff.pde.systems import System
 
 if TYPE_CHECKING:
     from fdiff.covariance import CovarianceOperator

@@ -1,0 +1,15 @@
+"""The errors that a user may want to catch by name, whatever part of fdiff raises them."""
+
+from __future__ import annotations
+
+
+class DivergenceError(ArithmeticError):
+    """A computation whose state became infinite or not a number; the message says where and why.
+
+    `fdiff.sample` and the integrators of `fdiff.pde` raise it. ``time`` is the last time at which
+    the state was finite, in the units of the process or of the equation.
+    """
+
+    def __init__(self, message: str, time: float):
+        super().__init__(message)
+        self.time = time
