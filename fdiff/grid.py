@@ -16,6 +16,8 @@ from fdiff import backends
 from fdiff.cache import cached_arrays
 
 BOUNDARIES = ("periodic", "neumann", "dirichlet")
+# Coordinates in files are float32, or text of six digits: of a box's sides no more is known.
+_BOX_PRECISION = 2e-5
 
 
 @final
@@ -121,12 +123,24 @@ class Grid:
         return self.with_shape(tuple(n // factor for n in self.shape))
 
     def same_box(self, other: Grid) -> bool:
-        """Whether both grids look at functions on the same domain with the same boundary."""
-        return (self.lengths, self.boundary, self.origin) == (
-            other.lengths,
-            other.boundary,
-            other.origin,
-        )
+        """Whether both grids look at functions on the same domain with the same boundary.
+
+        Sides and corners are compared to 2e-5 of the side (corners far from 0 also to float32's
+        precision of the corner), since two files with different numbers of float32 coordinates
+        give one box with different round-off.
+        """
+        if self.boundary != other.boundary:
+            return False
+        for a, b, p, q in zip(self.lengths, other.lengths, self.origin, other.origin):
+            side = _BOX_PRECISION * max(a, b)
+            corner = side + 4 * float(np.finfo(np.float32).eps) * max(abs(p), abs(q))
+            if abs(a - b) > side or abs(p - q) > corner:
+                return False
+        return True
+
+    def same_nodes(self, other: Grid) -> bool:
+        """Whether both grids have the same nodes of the same box, as `same_box` compares boxes."""
+        return self.shape == other.shape and self.same_box(other)
 
     @cached_property
     def basis(self) -> Basis:

@@ -243,7 +243,7 @@ class _Spectrum(CovarianceOperator):
     grid: Grid
 
     def spectrum(self, grid: Grid) -> np.ndarray:
-        if grid != self.grid:
+        if not grid.same_nodes(self.grid):
             raise ValueError(f"a spectrum given on {self.grid} is not known on {grid}")
         return self.values
 

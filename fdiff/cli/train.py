@@ -95,6 +95,11 @@ def train_from_file(
             known = file.parameters(condition, "test") if condition else {}
     if held_out is not None:
         with dataset.open(held_out) as file:
+            if not file.grid.same_nodes(grid):
+                raise ValueError(
+                    f"held-out fields are on the grid of the training data: {held_out} has "
+                    f"{file.grid}, {data} has {grid}"
+                )
             validation = file.fields(one, time)[:HELD_OUT]
             known = file.parameters(condition) if condition else {}
     config = dict(config or {})

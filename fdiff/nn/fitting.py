@@ -181,12 +181,15 @@ def _check_same_run(
             f"{directory} was trained with {_difference(known, config)}: resume with "
             "the same configuration, or train into another directory"
         )
-    for part, value in dataclasses.asdict(files.grid_from_json(description["grid"])).items():
-        if value != getattr(grid, part):
-            raise ValueError(
-                f"{directory} was trained on a grid of {part} {value}, the data's finest level has "
-                f"{getattr(grid, part)}: resume with the same data, or train into another directory"
-            )
+    trained = files.grid_from_json(description["grid"])
+    if not trained.same_nodes(grid):
+        known_box, box = dataclasses.asdict(trained), dataclasses.asdict(grid)
+        differing = [part for part in box if known_box[part] != box[part]]
+        raise ValueError(
+            f"{directory} was trained on a grid of {_listed(known_box, differing)}, the data's "
+            f"finest level has {_listed(box, differing)}: resume with the same data, or train into "
+            "another directory"
+        )
     if fields.shape[1] != description["channels"]:
         raise ValueError(
             f"{directory} was trained on {description['channels']} channels, the data have "
@@ -209,6 +212,10 @@ def _check_same_run(
             f"{directory} was trained on other samples than these: resume with the same data, or "
             "train into another directory"
         )
+
+
+def _listed(values: Mapping[str, Any], keys: Sequence[str]) -> str:
+    return ", ".join(f"{key} {values[key]}" for key in keys)
 
 
 def _difference(known: Config, new: Config) -> str:
