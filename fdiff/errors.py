@@ -13,3 +13,11 @@ class DivergenceError(ArithmeticError):
     def __init__(self, message: str, time: float):
         super().__init__(message)
         self.time = time
+
+
+class UnreadableHere(ValueError):
+    """A file that cannot be read here, though nothing is known to be wrong with it.
+
+    Another process has it open, a part of it lies elsewhere, or its values are packed by a filter
+    that is not installed. Nothing in the file needs to be replaced or repaired.
+    """

@@ -290,7 +290,7 @@ def test_verify_finds_altered_and_missing_bytes_and_regenerate_repairs(tmp_path)
         file.seek(offset + 123)
         file.write(bytes([byte ^ 1]))
     assert verify(out)["damaged"] == {2: "its bytes have another checksum"}
-    with pytest.raises(ValueError, match=r"damaged in 1 of 5 samples: 2 .*--repair"):
+    with pytest.raises(ValueError, match=r"damaged in 1 of 5 samples \(2: .*--repair"):
         factory.generate(small(), out)
     found = regenerate(out, 2)
     assert (found["same"], found["recorded"]) == (False, True)
@@ -471,9 +471,10 @@ def test_shards_join_into_one_dataset_and_may_come_in_any_order(tmp_path):
     parts = [tmp_path / f"x.{i}-of-3.h5" for i in range(3)]
     kept = content(parts[1])
     parts[1].unlink()
-    assert set(verify(out)["damaged"].values()) == {
-        "its shard x.1-of-3.h5 is missing: make it again"
-    }
+    found = verify(out)
+    (reason,) = set(found["unreadable"].values())
+    assert "its shard x.1-of-3.h5 (3 in all) is missing" in reason
+    assert (list(found["unreadable"]), found["damaged"]) == ([2, 3], {})
     assert verify(out)["unknown"] == 0
     shards.generate(r, out, 1, 3)
     assert content(parts[1]) == kept

@@ -85,14 +85,7 @@ def register(app: typer.Typer) -> None:
             say(f"sample {index} is recorded as failed: {reason}")
         if report["unknown"]:
             say(f"{report['unknown']} samples have no checksum: read, not checked")
-        problems = list(report.get("problems", ()))
-        if report["damaged"]:
-            listed = "; ".join(f"{i}: {why}" for i, why in list(report["damaged"].items())[:5])
-            problems.insert(
-                0,
-                f"{file} is damaged in {len(report['damaged'])} of {report['samples']} samples "
-                f"({listed}): `fdiff regenerate FILE --sample I --repair` makes one again",
-            )
+        problems = [*files.complaints(file, report), *report.get("problems", ())]
         if problems:
             raise ValueError("; ".join(problems))
         say(f"{file}: {report['samples']} samples are intact")

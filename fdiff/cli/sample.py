@@ -111,7 +111,7 @@ def already_there(out: Path, recipe: dict[str, Any]) -> bool:
     if not differences:
         return True
     shown = "; ".join(text if len(text) < 120 else text.split(" ")[0] for text in differences)
-    raise ValueError(f"{out} exists with {shown}: choose another --out, or --force to replace it")
+    raise ValueError(f"{out} exists with {shown}: choose another --out")
 
 
 def solver_named(name: str):

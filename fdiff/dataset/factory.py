@@ -26,10 +26,11 @@ from fdiff import pde
 from fdiff.dataset import ledger as books
 from fdiff.dataset.layout import Layout, PDEBenchLayout
 from fdiff.dataset.ledger import Ledger, checksum, read_at, write_at
-from fdiff.dataset.reader import Dataset
+from fdiff.dataset.reader import provenance_of
 from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.dataset.statistics import file_statistics, sample_statistics
 from fdiff.dataset.well import WellLayout
+from fdiff.errors import UnreadableHere
 from fdiff.files import require_room, system_errors
 from fdiff.pde import forcing
 
@@ -99,23 +100,20 @@ def existing_recipe(out: Path) -> Recipe | None:
     if out.is_dir():
         raise ValueError(f"{out} is a folder: choose a file name for --out")
     try:
-        with Dataset(out) as file:
-            known = file.provenance
+        known = provenance_of(out)
+    except UnreadableHere:
+        raise
     except ValueError as error:
-        raise ValueError(f"{error}; --force replaces it") from None
+        raise ValueError(f"{error}. It stands where --out would write: choose another") from None
     if known.get("kind") != "generated":
-        raise ValueError(
-            f"{out} was not made by `fdiff generate`: choose another --out, or --force to replace "
-            "it"
-        )
+        raise ValueError(f"{out} was not made by `fdiff generate`: choose another --out")
     return from_dict(known["recipe"])
 
 
 def made_here(path: Path) -> bool:
     """Whether `generate` made the file; a file that cannot be read was not."""
     try:
-        with Dataset(path) as file:
-            return file.provenance.get("kind") == "generated"
+        return provenance_of(path).get("kind") == "generated"
     except ValueError:
         return False
 
@@ -125,8 +123,7 @@ def check_same(existing: Recipe, recipe: Recipe, out: Path) -> None:
     differences = recipe.differences(existing)
     if differences:
         raise ValueError(
-            f"{out} holds another dataset: {'; '.join(differences)}. Choose another --out, or "
-            "--force to replace it"
+            f"{out} holds another dataset: {'; '.join(differences)}. Choose another --out"
         )
 
 
@@ -141,15 +138,11 @@ def check_available(recipe: Recipe) -> None:
 
 
 def _confirm(out: Path, recipe: Recipe, progress: Update | None) -> dict[str, Any]:
-    from fdiff.dataset.verify import verify
+    from fdiff.dataset.verify import complaints, verify
 
     report = verify(out, progress)
-    if report["damaged"]:
-        listed = ", ".join(f"{i} ({reason})" for i, reason in list(report["damaged"].items())[:3])
-        raise ValueError(
-            f"{out} is damaged in {len(report['damaged'])} of {recipe.samples} samples: {listed}. "
-            f"`fdiff regenerate {out} --sample I --repair` makes one again, --force all"
-        )
+    if said := complaints(out, report):
+        raise ValueError("; ".join(said))
     return {
         "status": "complete",
         "out": str(out),

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from fdiff.dataset.formats import ATTRIBUTE, AXES, view
+from fdiff.dataset.opening import open_hdf5
+from fdiff.errors import UnreadableHere
 from fdiff.grid import Grid
 
 # Of HDF5's cache of names and places; room for some hundred samples and the way to them.
@@ -31,8 +33,6 @@ class Dataset:
     """
 
     def __init__(self, path: Path | str):
-        import h5py
-
         self.path = Path(path)
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder: name a dataset file in it")
@@ -42,19 +42,24 @@ class Dataset:
                     f"{self.path} is unfinished: the command that began it goes on with it"
                 )
             raise FileNotFoundError(f"{self.path}: no such file; `fdiff generate` makes datasets")
+        self._file = open_hdf5(self.path)
         try:
-            self._file = h5py.File(self.path, "r")
             _bound_cache(self._file)
-        except OSError as error:
-            raise ValueError(
-                f"{self.path} is no readable HDF5 file ({error}): it is truncated or of another "
-                "kind; make it again"
-            ) from error
-        try:
             self.view = view(self._file)
-        except ValueError as error:
+        except (ValueError, KeyError, RuntimeError, OSError) as error:
             self._file.close()
-            raise ValueError(f"{self.path}: {error}") from None
+            raise self._explained(error) from None
+
+    def _explained(self, error: Exception) -> Exception:
+        """The error with the file's name, where it does not have it yet."""
+        if isinstance(error, OSError) and error.errno is not None:
+            return error
+        said = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+        if not isinstance(error, ValueError):
+            said = f"the file's structure cannot be read ({said}): it is truncated or damaged"
+        if str(self.path) not in said:
+            said = f"{self.path}: {said}"
+        return UnreadableHere(said) if isinstance(error, UnreadableHere) else ValueError(said)
 
     def __enter__(self) -> Dataset:
         return self
@@ -71,8 +76,7 @@ class Dataset:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What fdiff recorded of the file's making; empty for a file of somebody else."""
-        text = self._file.attrs.get(ATTRIBUTE)
-        return {} if text is None else json.loads(text)
+        return _recorded(self._file)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -215,13 +219,19 @@ class Dataset:
         sides = AXES[3 - self.grid.dim :]
         dims = ("sample", "time", *sides)
         coordinates = {name: self.grid.points(axis) for axis, name in enumerate(sides)}
-        coordinates |= {"time": self.times, "sample": [int(key) for key in self.view.keys]}
+        coordinates |= {"time": self.times, "sample": self._names}
         variables = {
             name: xarray.Variable(dims, lazily_indexed(StackedField(self.view, c)))
             for c, name in enumerate(self.field_names)
         }
         provenance = {"fdiff": json.dumps(self.provenance)} if self.provenance else {}
         return xarray.Dataset(variables, coordinates, provenance)
+
+    @property
+    def _names(self) -> list[int] | list[str]:
+        """What the file calls its samples: numbers, or names where one is no number."""
+        keys = self.view.keys
+        return [int(k) for k in keys] if all(k.isdecimal() for k in keys) else list(keys)
 
     def parameters(self, names: Sequence[str], split: str | None = None) -> dict[str, np.ndarray]:
         """The parameters of these names with which the samples of a split were
@@ -264,6 +274,21 @@ def _bound_cache(file) -> None:
     config.set_initial_size = True
     config.initial_size = config.min_size = config.max_size = _METADATA_BYTES
     file.id.set_mdc_config(config)
+
+
+def provenance_of(path: Path | str) -> dict[str, Any]:
+    """`Dataset.provenance` of a file without a look at its samples, some of which may be missing.
+
+    Raises:
+        ValueError, OSError: as `fdiff.dataset.opening.open_hdf5`.
+    """
+    with open_hdf5(Path(path)) as file:
+        return _recorded(file)
+
+
+def _recorded(file) -> dict[str, Any]:
+    text = file.attrs.get(ATTRIBUTE)
+    return {} if text is None else json.loads(text)
 
 
 def overlap(a: Path | str, b: Path | str, split: str | None = None) -> set[str]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fdiff.dataset import factory
-from fdiff.dataset.reader import ATTRIBUTE, Dataset
+from fdiff.dataset.reader import ATTRIBUTE, Dataset, provenance_of
 from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.files import system_errors, whole
 
@@ -55,8 +55,7 @@ def _linked(out: Path) -> list[Part]:
     """The parts of a master file; none where there is no master."""
     if not out.exists():
         return []
-    with Dataset(out) as master:
-        provenance = master.provenance
+    provenance = provenance_of(out)
     whole_recipe = from_dict(provenance["recipe"])
     return [
         (out.with_name(name), replace(whole_recipe, first=first, samples=samples))

@@ -132,7 +132,7 @@ def _check_recipes(files: dict[Path, Recipe]) -> None:
         if there != asked:
             raise ValueError(
                 f"{path} holds samples {there}, not {asked}: other samples, or another number of "
-                "them, move some to other splits. Choose another --out, or --force to replace it"
+                "them, move some to other splits. Choose another --out"
             )
 
 
@@ -187,7 +187,9 @@ def verify(out: Path | str, progress: factory.Update | None = None) -> dict[str,
         raise ValueError(
             f"{out} holds no data/train/*.hdf5: expected a dataset file, or The Well's folders"
         )
-    report: dict[str, Any] = {"samples": 0, "damaged": {}, "failed": {}, "unknown": 0}
+    report: dict[str, Any] = {
+        "samples": 0, "damaged": {}, "unreadable": {}, "failed": {}, "unknown": 0,
+    }  # fmt: skip
     problems = _missing(out, files)
     for path in files:
         name, update = path.relative_to(out).as_posix(), None
@@ -200,7 +202,7 @@ def verify(out: Path | str, progress: factory.Update | None = None) -> dict[str,
             continue
         for key in ("samples", "unknown"):
             report[key] += found[key]
-        for key in ("damaged", "failed"):
+        for key in ("damaged", "unreadable", "failed"):
             report[key] |= {f"{name}:{i}": reason for i, reason in found[key].items()}
     return {**report, "problems": problems}
 

@@ -6,53 +6,106 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fdiff.dataset.formats import Region
+import numpy as np
+
+from fdiff.dataset.formats import STORED, Region
 from fdiff.dataset.ledger import checksum, flush_to_disk, read_at, write_at
 from fdiff.dataset.reader import Dataset
 from fdiff.dataset.recipe import Recipe, from_dict
+from fdiff.errors import UnreadableHere
+
+# The two reasons that a checksum gives; only of these is a sample known to have changed.
+CHANGED = "its bytes have another checksum"
+CHANGED_COPY = "its values have another checksum (the file is a copy that stores them otherwise)"
 
 
 def verify(path: Path | str, progress=None) -> dict[str, Any]:
-    """``{"samples", "damaged", "failed", "unknown"}`` of a dataset file.
+    """``{"samples", "damaged", "unreadable", "failed", "unknown"}`` of a dataset file.
 
-    ``damaged`` maps an index to what is wrong with its data; ``failed`` those recorded as failed;
-    ``unknown`` counts samples without a checksum (another program's), which are only read.
+    ``damaged`` maps an index to what is wrong with its data; ``unreadable`` to why they cannot be
+    read here, which is no damage; ``failed`` those recorded as failed; ``unknown`` counts samples
+    without a checksum (another program's), which are only read.
 
     Raises:
         ValueError: no dataset, or a file cut so short that its structure cannot be read.
+        UnreadableHere: the file cannot be opened here.
     """
     path = Path(path)
-    damaged: dict[int, str] = {}
-    failed: dict[int, str] = {}
+    found: dict[str, dict[int, str]] = {"damaged": {}, "unreadable": {}, "failed": {}}
     unknown = 0
     with Dataset(path) as file:
         expected = file.provenance.get("recipe", {}).get("samples", len(file))
+        first = file.provenance.get("first", 0)
         if len(file) != expected:
             raise ValueError(f"{path} has {len(file)} of {expected} samples")
         for row in range(len(file)):
-            reason, known = _check(file, row)
-            index = known.get("sample", row)
-            if reason:
-                damaged[index] = reason
-            if "failed" in known:
-                failed[index] = known["failed"]
-            unknown += not known and not reason
+            try:
+                known = _check(file, row)
+            except _Damage as error:
+                found["damaged"][first + row] = str(error)
+            except UnreadableHere as error:
+                found["unreadable"][first + row] = str(error)
+            except OSError as error:
+                found["unreadable"][first + row] = f"{error.filename}: {error.strerror}"
+            else:
+                if known is not None and "failed" in known:
+                    found["failed"][known["sample"]] = known["failed"]
+                unknown += known is None
             if progress is not None:
                 progress(row + 1, expected)
-    return {"samples": expected, "damaged": damaged, "failed": failed, "unknown": unknown}
+    return {"samples": expected, **found, "unknown": unknown}
 
 
-def _check(file: Dataset, row: int) -> tuple[str, dict[str, Any]]:
-    """What is wrong with a sample ("" if nothing), and its record."""
+def complaints(path: Path | str, report: dict[str, Any]) -> list[str]:
+    """Sentences for what is damaged, with how to repair it, and for what is unreadable here."""
+    said, total = [], report["samples"]
+    damaged, unreadable = report["damaged"], report["unreadable"]
+    if damaged:
+        listed = "; ".join(f"{i}: {why}" for i, why in list(damaged.items())[:5])
+        said.append(f"{path} is damaged in {len(damaged)} of {total} samples ({listed})")
+        changed = [i for i, why in damaged.items() if why == CHANGED]
+        if changed:
+            said.append(
+                "`fdiff regenerate FILE --sample I --repair` makes one whose bytes have changed "
+                "again"
+            )
+    if unreadable:
+        reasons = "; ".join(dict.fromkeys(list(unreadable.values())[:5]))
+        said.append(
+            f"{len(unreadable)} of {total} samples of {path} cannot be read here, which says "
+            f"nothing against them: {reasons}"
+        )
+    return said
+
+
+class _Damage(ValueError):
+    """What is wrong with a sample."""
+
+
+def _check(file: Dataset, row: int) -> dict[str, Any] | None:
+    """The record of a sample whose data are as recorded; None where nothing is recorded of it."""
     try:
         known = file.view.record(row)
         if known is None:
             file.view.data(row)[...]
-            return "", {}
-        found = [checksum(part) for part in _bytes(*file.view.regions(row))]
-    except (OSError, KeyError, ValueError) as error:
-        return file.view.missing_part(row) or f"it cannot be read: {error}", {}
-    return ("" if found == known["checksum"] else "its bytes have another checksum"), known
+            return None
+        places = file.view.regions(row)
+        found = [checksum(part) for part in _stored(file, row, *places)]
+    except UnreadableHere:
+        raise
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _Damage(f"it cannot be read: {error}") from None
+    if found != known["checksum"]:
+        raise _Damage(CHANGED if places[1] else CHANGED_COPY)
+    return known
+
+
+def _stored(file: Dataset, row: int, path: Path, regions: list[Region]) -> list:
+    """The pieces of a sample that have a checksum each: its bytes, or its values where a copy
+    stores them packed or in another type."""
+    return _bytes(path, regions) if regions else file.view.pieces(row)
 
 
 def _bytes(path: Path, regions: list[Region]) -> list[bytearray]:
@@ -77,7 +130,8 @@ def records_and_places(
             if record is None:
                 continue
             if "failed" not in record:
-                found = sample_statistics(file.view.data(row)[...], recipe.grid)
+                values = np.ascontiguousarray(file.view.data(row)[...], STORED)
+                found = sample_statistics(values, recipe.grid)
                 found.pop("tail")
                 record["statistics"] = found
             records[record["sample"]] = record
@@ -103,13 +157,19 @@ def regenerate(path: Path | str, sample: int, repair: bool = False) -> dict[str,
         recipe = from_dict(file.provenance["recipe"])
         row = _row(file, recipe, sample)
         known, (stored, regions) = file.view.record(row), file.view.regions(row)
+        there = [bytes(part) for part in _stored(file, row, stored, regions)]
     data = buffer(recipe)
     simulate(recipe, sample, data)
     pieces = layout_of(recipe).pieces([0] * max(recipe.samples, data.shape[-1]), sample, data)
-    parts = [values for _, values in pieces][: len(regions)]
-    same = all(bytes(a) == b.tobytes() for a, b in zip(_bytes(stored, regions), parts))
+    parts = [values for _, values in pieces][: len(there)]
+    same = there == [part.tobytes() for part in parts]
     recorded = known is not None and [checksum(part) for part in parts] == known["checksum"]
     repaired = repair and recorded and not same
+    if repaired and not regions:
+        raise ValueError(
+            f"{path} is a copy that stores its samples packed or in another type: repair the "
+            "original, and copy it again"
+        )
     if repaired:
         _write(stored, regions, parts)
     return {"data": data, "same": same, "recorded": recorded, "repaired": repaired}

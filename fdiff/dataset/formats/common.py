@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 ATTRIBUTE = "fdiff"  # provenance, JSON text: at the root of the file, and of each sample
 AXES = ("z", "y", "x")  # of the data, slowest first; a grid's axes have this order
 
+STORED = "<f4"  # the type of the values that fdiff writes
+
 # A place in a file: offset and size in bytes.
 Region = tuple[int, int]
+
+
+def place(data) -> Region | None:
+    """Where an HDF5 dataset lies as one piece of values of fdiff's type; None where it does not."""
+    offset = data.id.get_offset()
+    if offset is None or data.dtype != np.dtype(STORED):
+        return None
+    return offset, data.id.get_storage_size()

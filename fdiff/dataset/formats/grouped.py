@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fdiff.dataset.formats.common import ATTRIBUTE, Region
+from fdiff.dataset.formats.common import ATTRIBUTE, STORED, Region, place
+from fdiff.dataset.groups import open_sample, sample_names
+from fdiff.dataset.opening import unpackable
 
 
 class PDEBenchView:
@@ -16,30 +18,13 @@ class PDEBenchView:
 
     def __init__(self, file):
         self.file = file
-        self.keys = sorted(file.keys())
-        if not self.keys or not self._is_sample(self.keys[0]):
-            raise ValueError("expected groups 0000, 0001, ... with a dataset 'data'")
-
-    def _is_sample(self, key: str) -> bool:
-        try:
-            return "data" in self.file[key]
-        except (KeyError, TypeError):
-            return False
-
-    def missing_part(self, row: int) -> str:
-        """What is wrong where the sample is in another file that is not there, else ""."""
-        import h5py
-
-        link = self.file.get(self.keys[row], getlink=True)
-        if not isinstance(link, h5py.ExternalLink):
-            return ""
-        part = Path(self.file.filename).parent / link.filename
-        return "" if part.exists() else f"its shard {link.filename} is missing: make it again"
+        self.keys = sample_names(file, ours=ATTRIBUTE in file.attrs)
+        open_sample(file, self.keys[0])  # what all samples share is read from the first
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one sample, [t, *grid.shape, field]."""
-        return self.file[self.keys[0]]["data"].shape
+        return self._values(0).shape
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,20 +32,41 @@ class PDEBenchView:
 
     def axis(self, name: str) -> np.ndarray:
         """Points of the axis t, x, y or z."""
-        return np.asarray(self.file[self.keys[0]]["grid"][name], dtype=float)
+        group = open_sample(self.file, self.keys[0])
+        points = group.get(f"grid/{name}")
+        if points is None:
+            what = "the stored times" if name == "t" else f"the nodes along {name}"
+            raise ValueError(
+                f"{self.file.filename}: the group {self.keys[0]} has no grid/{name}, which holds "
+                f"{what}: add it to the file"
+            )
+        return np.asarray(points, dtype=float)
 
     def data(self, row: int):
         """The sample's values, to be indexed by time first."""
-        return self.file[self.keys[row]]["data"]
+        return unpackable(self._values(row))
+
+    def _values(self, row: int):
+        """The HDF5 dataset of a sample, which may be packed."""
+        group = open_sample(self.file, self.keys[row])
+        values = group.get("data") if hasattr(group, "get") else None
+        if values is None:
+            raise ValueError(
+                f"{self.file.filename}: the group {self.keys[row]} has no dataset 'data'"
+            )
+        return values
 
     def record(self, row: int) -> dict[str, Any] | None:
         """What fdiff wrote of the sample; None for a file of somebody else."""
-        text = self.file[self.keys[row]].attrs.get(ATTRIBUTE)
+        text = open_sample(self.file, self.keys[row]).attrs.get(ATTRIBUTE)
         return None if text is None else json.loads(text)
 
     def regions(self, row: int) -> tuple[Path, list[Region]]:
-        """Where the sample's bytes are; no places where they are in chunks."""
-        data = self.data(row)
-        offset = data.id.get_offset()
-        region = [] if offset is None else [(offset, data.id.get_storage_size())]
-        return Path(data.file.filename), region
+        """Where the sample's bytes are; no places where they are in chunks or of another type."""
+        data = self._values(row)
+        region = place(data)
+        return Path(data.file.filename), [] if region is None else [region]
+
+    def pieces(self, row: int) -> list[np.ndarray]:
+        """The sample's values in the pieces that have a checksum each, as fdiff stores them."""
+        return [np.ascontiguousarray(self.data(row)[...], STORED)]

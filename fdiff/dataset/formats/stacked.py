@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fdiff.dataset.formats.common import Region
+from fdiff.dataset.formats.common import STORED, Region, place
+from fdiff.dataset.opening import unpackable
 
 
 class WellView:
@@ -21,9 +22,6 @@ class WellView:
         self.arrays = [group[name] for name in self.names]
         self.keys = [f"{i:04d}" for i in range(self.arrays[0].shape[0])]
 
-    def missing_part(self, row: int) -> str:
-        return ""
-
     @property
     def shape(self) -> tuple[int, ...]:
         _, times, *sides = self.arrays[0].shape
@@ -33,7 +31,7 @@ class WellView:
         return np.asarray(self.file["dimensions"]["time" if name == "t" else name], dtype=float)
 
     def data(self, row: int) -> _Turned:
-        return _Turned(self.arrays, row, self.shape)
+        return _Turned([unpackable(array) for array in self.arrays], row, self.shape)
 
     def record(self, row: int) -> dict[str, Any] | None:
         records = getattr(self, "_records", None)
@@ -45,12 +43,16 @@ class WellView:
     def regions(self, row: int) -> tuple[Path, list[Region]]:
         places = []
         for array in self.arrays:
-            offset = array.id.get_offset()
-            if offset is None:
+            region = place(array)
+            if region is None:
                 return Path(self.file.filename), []
-            size = array.id.get_storage_size() // array.shape[0]
-            places.append((offset + row * size, size))
+            size = region[1] // array.shape[0]
+            places.append((region[0] + row * size, size))
         return Path(self.file.filename), places
+
+    def pieces(self, row: int) -> list[np.ndarray]:
+        """As `PDEBenchView.pieces`: one array a field."""
+        return [np.ascontiguousarray(unpackable(array)[row], STORED) for array in self.arrays]
 
 
 class _Turned:
