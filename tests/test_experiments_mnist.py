@@ -59,12 +59,12 @@ def test_priors_have_the_trace_of_the_data(name):
 
 def test_our_noises_are_those_of_the_commands():
     pytest.importorskip("typer")
-    from fdiff.cli.train import IMAGE_DENOISER
     from fdiff.nn import DenoiserConfig
+    from fdiff.nn.config import IMAGES
 
     grid = fdiff.Grid((32, 32), 1.0, "neumann")
     data = fdiff.BesselCovariance(0.7, 20.0, 2.0)
-    for name, settings_ in (("smooth", {}), ("short", IMAGE_DENOISER)):
+    for name, settings_ in (("smooth", {}), ("short", IMAGES["denoiser"])):
         expected = DenoiserConfig(**settings_).noise(grid, data).eigenvalues(grid)
         assert np.allclose(digits.noise(name, grid, data).eigenvalues(grid), expected, rtol=1e-12)
 

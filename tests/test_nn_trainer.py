@@ -1,5 +1,6 @@
 """Multilevel training: keyed, resumable bit for bit, restricted data, clear refusals."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -24,6 +25,9 @@ TINY = nn.Config().replace(
     training__schedule="warm",
     training__warmup=1,
 )
+
+# For a network of one's own, beside which the options of the configuration's have no effect.
+OWN = dataclasses.replace(TINY, network=nn.NetworkConfig())
 
 
 def two_humps(size=40, seed=0, grid=GRID):
@@ -242,9 +246,16 @@ def test_the_rate_warms_up_and_decays_with_the_work():
     np.testing.assert_allclose(rates, expected * np.minimum(1, (np.arange(10) + 1) / 3))
 
 
-@pytest.mark.parametrize("kind", ["uno", "unet"])
-def test_other_networks_train_and_come_back(kind, tmp_path):
-    config = TINY.replace(network__kind=kind)
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.NetworkConfig(kind="uno", hidden_channels=6, n_layers=2, n_modes=6),
+        nn.NetworkConfig(kind="unet", hidden_channels=6),
+    ],
+    ids=["uno", "unet"],
+)
+def test_other_networks_train_and_come_back(network, tmp_path):
+    config = dataclasses.replace(TINY, network=network)
     run = nn.train(two_humps(8), GRID, config, tmp_path)
     assert_bitwise_equal(weights(nn.load_run(tmp_path, device="cpu")), weights(run))
 
@@ -297,7 +308,7 @@ def test_a_network_of_ones_own_becomes_a_run(tmp_path):
     fields = two_humps(8)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        run = nn.train(fields, GRID, TINY, tmp_path, network=nn.TimeAsChannel(Convolution(3)))
+        run = nn.train(fields, GRID, OWN, tmp_path, network=nn.TimeAsChannel(Convolution(3)))
         other = nn.TimeAsChannel(Convolution(3))
     found = nn.load_run(tmp_path, device="cpu", network=other)
     assert_bitwise_equal(weights(found), weights(run))
@@ -322,11 +333,11 @@ class Normalised(Convolution):
 def test_buffers_of_a_network_belong_to_the_run(tmp_path):
     fields = two_humps(8)
     network = nn.TimeAsChannel(Normalised(3))
-    run = nn.train(fields, GRID, TINY, tmp_path, network=network)
+    run = nn.train(fields, GRID, OWN, tmp_path, network=network)
     assert run.denoiser.network.module.norm.running_var.sub(1).abs().max() > 0.01
     found = nn.load_run(tmp_path, device="cpu", network=nn.TimeAsChannel(Normalised(3)))
     resumed = nn.train(
-        fields, GRID, TINY, tmp_path, network=nn.TimeAsChannel(Normalised(3)), resume=True
+        fields, GRID, OWN, tmp_path, network=nn.TimeAsChannel(Normalised(3)), resume=True
     )
     for other in (found, resumed):
         drawn = [fdiff.sample(r.score, GRID, 2, steps=2).fields for r in (run, other)]
@@ -336,7 +347,7 @@ def test_buffers_of_a_network_belong_to_the_run(tmp_path):
 def test_a_model_of_neuraloperator_trains():
     neuralop = pytest.importorskip("neuralop")
     model = neuralop.models.FNO(n_modes=(6, 6), in_channels=3, out_channels=1, hidden_channels=6)
-    run = nn.train(two_humps(8), GRID, TINY, network=nn.TimeAsChannel(model, n_modes=(6, 6)))
+    run = nn.train(two_humps(8), GRID, OWN, network=nn.TimeAsChannel(model, n_modes=(6, 6)))
     assert np.isfinite(fdiff.sample(run.score, GRID, 2, steps=2).fields).all()
 
 

@@ -12,12 +12,6 @@ import typer
 from fdiff.cli.output import print_json, say
 
 HELD_OUT = 256  # fields of the split "test" that the validation loss uses
-# Of images, unlike of solutions on a symmetric box, the mirrored ones are not as likely, so the
-# network must tell left from right.
-IMAGE_NETWORK = {"kind": "oriented", "coordinates": True}
-# Noise that is white up to the width of a stroke: what is coarse stands out of it first, out of
-# smooth noise the strokes.
-IMAGE_DENOISER = {"noise_shift": 1500.0}
 
 
 def register(app: typer.Typer) -> None:
@@ -84,6 +78,8 @@ def train_from_file(
 
     with dataset.open(data) as file:
         grid, names = file.grid, field or [file.field_names[0]]
+        settings = _settings(config or {}, changes or {}, grid.dim, file.holds_images)
+        nn.check_fit(settings, grid, len(names))
         time = _time(file, time)
         one = names[0] if len(names) == 1 else names
         fields = file.fields(one, time, split)
@@ -102,11 +98,6 @@ def train_from_file(
                 )
             validation = file.fields(one, time)[:HELD_OUT]
             known = file.parameters(condition) if condition else {}
-    config = dict(config or {})
-    if data.is_dir():  # images; see `fdiff.dataset.open`
-        config["network"] = {**IMAGE_NETWORK, **config.get("network", {})}
-        config["denoiser"] = {**IMAGE_DENOISER, **config.get("denoiser", {})}
-    settings = _settings(config, changes or {}, grid.dim)
     training_data = {"file": data.name, "split": split, "identities": identities}
     with nn.team(device) as team, TrainingBar(shown=team.leads) as update:
         run = nn.train(
@@ -134,17 +125,23 @@ def _config(path: Path | None) -> dict[str, Any]:
         raise ValueError(f"{path} is no TOML file: {error}") from error
 
 
-def _settings(config: dict[str, Any], changes: dict[str, Any], dim: int):
+def _settings(config: dict[str, Any], changes: dict[str, Any], dim: int, images: bool):
     """The configuration; ``--levels`` alone spreads the default work over the levels."""
     from fdiff import nn
 
+    if not isinstance(config.get("training", {}), dict):
+        return nn.Config.from_dict(config)  # which says what is wrong
     training = {**config.get("training", {}), **changes}
     levels = training.get("levels")
+    if not isinstance(levels, list) or not all(type(n) is int and n > 0 for n in levels):
+        levels = None  # absent, or refused with the rest
     if levels is not None and "steps" not in training:
-        training["steps"] = nn.default_steps(levels, dim)
+        steps = nn.default_steps(levels, dim)
+        on_all_levels = training.get("schedule") == "mlmc"
+        training["steps"] = steps[-1:] * len(steps) if on_all_levels else steps
     if levels is not None and "batch_size" not in training:
         training["batch_size"] = [nn.TrainingConfig().batch_size[0]] * len(levels)
-    return nn.Config.from_dict({**config, "training": training})
+    return nn.Config.from_dict({**config, "training": training}, images)
 
 
 def _numbers(text: str) -> list[int]:

@@ -52,6 +52,8 @@ class ImageFolder(Dataset):
     no value by more than 1e-21, and is left out.
     """
 
+    holds_images = True
+
     def __init__(self, path: Path | str, side: int = SIDE):
         self.path = Path(path)
         self._files = find_images(self.path)

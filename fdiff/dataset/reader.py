@@ -32,6 +32,8 @@ class Dataset:
     The grid's axes are those of the data: ``(y, x)`` in two dimensions.
     """
 
+    holds_images = False  # whether `fdiff.nn.Config.for_images` has the defaults for these data
+
     def __init__(self, path: Path | str):
         self.path = Path(path)
         if self.path.is_dir():

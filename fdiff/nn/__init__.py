@@ -5,7 +5,7 @@ from fdiff.nn.checkpoint import copy_into, read_tensors, write_tensors
 from fdiff.nn.condition import Conditions
 from fdiff.nn.config import Config, DenoiserConfig, NetworkConfig, TrainingConfig
 from fdiff.nn.ema import ExponentialAverage
-from fdiff.nn.fitting import train
+from fdiff.nn.fitting import check_fit, train
 from fdiff.nn.fno import FNO, TimeEmbedding
 from fdiff.nn.loss import PREDICTIONS, denoising_loss, from_x0, to_x0
 from fdiff.nn.mlmc import LevelVariances, level_variances
@@ -56,6 +56,7 @@ __all__ = [
     "TrainingDiverged",
     "UNet",
     "WienerDenoiser",
+    "check_fit",
     "copy_into",
     "default_steps",
     "denoising_loss",

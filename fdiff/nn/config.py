@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,22 +14,38 @@ from torch import nn
 
 from fdiff.covariance import BesselCovariance
 from fdiff.grid import Grid
-from fdiff.nn.fno import FNO
-from fdiff.nn.loss import PREDICTIONS
+from fdiff.nn.fno import FNO, MIXINGS
 from fdiff.nn.oriented import OrientedFNO
 from fdiff.nn.precision import PRECISIONS
-from fdiff.nn.precondition import Covariance, Denoiser, PlainDenoiser, WienerDenoiser
+from fdiff.nn.precondition import (
+    LEARNED,
+    Covariance,
+    Denoiser,
+    PlainDenoiser,
+    WienerDenoiser,
+)
 from fdiff.nn.unet import UNet
 from fdiff.nn.uno import UNO
 
 SYMMETRIES = ("reflections", "transpositions", "translations")
 KINDS = {"fno": FNO, "oriented": OrientedFNO, "uno": UNO, "unet": UNet}
 SCHEDULES = ("warm", "rehearsed", "mixed", "mlmc")
+# What replaces the defaults where the data are images. Of these, unlike of solutions on a symmetric
+# box, the mirrored ones are not as likely, so the network must tell left from right. The noise is
+# white up to the width of a stroke: what is coarse stands out of it first, out of smooth noise the
+# strokes.
+IMAGES: dict[str, dict[str, Any]] = {
+    "network": {"kind": "oriented", "coordinates": True},
+    "denoiser": {"noise_shift": 1500.0},
+}
+
+# Options without effect beside the others: by name, the value as which each one acts, and why.
+Idle = dict[str, tuple[Any, str]]
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Which network, and its arguments; a kind ignores those that it does not have."""
+    """Which network, and its arguments; those that its kind does not have keep their defaults."""
 
     kind: str = "fno"  # "fno", "oriented", "uno" or "unet"
     hidden_channels: int = 32
@@ -51,6 +69,25 @@ class NetworkConfig:
         _check_at_least(0, network__n_levels=self.n_levels)
         modes = (self.n_modes,) if isinstance(self.n_modes, int) else self.n_modes
         _check_at_least(1, network__n_modes=min(modes, default=0))
+        if self.mixing not in MIXINGS:
+            raise ValueError(
+                f"network.mixing must be one of {sorted(MIXINGS)}, got {self.mixing!r}"
+            )
+        _refuse_idle("network", self)
+
+    @staticmethod
+    def idle(values: Mapping[str, Any]) -> Idle:
+        """The options that a network of this kind does not have."""
+        kind, defaults = values["kind"], _defaults(NetworkConfig)
+        takers = {name: [k for k in KINDS if _takes(k, name)] for name in defaults}
+        return {
+            name: (
+                defaults[name],
+                f'a network of kind "{kind}" has no such option ({", ".join(takers[name])} have)',
+            )
+            for name in defaults
+            if name != "kind" and kind not in takers[name]
+        }
 
     def build(
         self,
@@ -65,7 +102,7 @@ class NetworkConfig:
         arguments = {k: v for k, v in dataclasses.asdict(self).items() if k in known}
         arguments |= {"seed": seed, "condition_channels": condition_channels}
         built = network(box, in_channels, out_channels, **arguments)
-        return built.save_memory() if self.save_memory and self.kind != "unet" else built
+        return built.save_memory() if self.save_memory else built
 
 
 @dataclass(frozen=True)
@@ -79,25 +116,49 @@ class DenoiserConfig:
     noise_power: float = 1.75
 
     def __post_init__(self) -> None:
-        if self.prediction not in PREDICTIONS:
-            raise ValueError(f"prediction must be one of {PREDICTIONS}, got {self.prediction!r}")
+        _check_finite("denoiser", self)
+        if self.prediction not in LEARNED:
+            raise ValueError(
+                f"denoiser.prediction must be one of {LEARNED}, got {self.prediction!r}"
+            )
+        for name in ("reach", "noise_shift", "noise_power"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"denoiser.{name} must be positive, got {getattr(self, name)}")
         if self.wiener and self.prediction != "x0":
             raise ValueError(
                 f'wiener = true goes with prediction = "x0", got {self.prediction!r}: set '
                 "wiener = false for a plain prediction"
             )
+        _refuse_idle("denoiser", self)
 
-    def noise(self, grid: Grid, covariance: Covariance) -> BesselCovariance:
-        """The noise covariance with the data's trace, the mean of the channels'."""
+    @staticmethod
+    def idle(values: Mapping[str, Any]) -> Idle:
+        """``reach`` without the linear denoiser, from which it is counted."""
+        if values["wiener"]:
+            return {}
+        why = "it bounds the correction of the linear denoiser, which wiener = false leaves out"
+        return {"reach": (_defaults(DenoiserConfig)["reach"], why)}
+
+    def unit_noise(self, grid: Grid) -> BesselCovariance:
+        """The noise covariance with ``scale = 1``.
+
+        Raises:
+            ValueError: it has no finite trace in the grid's dimension.
+        """
         shift = self.noise_shift / max(grid.lengths) ** 2
         unit = BesselCovariance(1.0, shift, self.noise_power)
         if not unit.is_trace_class(grid.dim):
             raise ValueError(
                 f"noise_power must exceed dim / 2 = {grid.dim / 2:g}, got {self.noise_power}"
             )
+        return unit
+
+    def noise(self, grid: Grid, covariance: Covariance) -> BesselCovariance:
+        """The noise covariance with the data's trace, the mean of the channels'."""
+        unit = self.unit_noise(grid)
         data = float(np.mean(covariance.trace(grid) + covariance.tail_trace(grid)))
         total = unit.trace(grid) + unit.tail_trace(grid)
-        return BesselCovariance(data / total, shift, self.noise_power)
+        return dataclasses.replace(unit, scale=data / total)
 
     def network_channels(self, channels: int) -> int:
         """Input channels of the network for data of ``channels`` fields."""
@@ -132,6 +193,7 @@ class TrainingConfig:
     compile: bool = False  # by torch.compile, which needs a C++ compiler; falls back without
 
     def __post_init__(self) -> None:
+        _check_finite("training", self)
         if min(self.levels, default=0) < 1:
             raise ValueError(
                 f"training.levels needs numbers of nodes, coarse to fine, got {self.levels}"
@@ -168,9 +230,21 @@ class TrainingConfig:
         unknown = set(self.symmetries) - set(SYMMETRIES)
         if unknown:
             raise ValueError(f"symmetries must be among {SYMMETRIES}, got {sorted(unknown)}")
-        low, high = self.half_log_snr
-        if not low < high:
+        if len(self.half_log_snr) != 2 or not self.half_log_snr[0] < self.half_log_snr[1]:
             raise ValueError(f"half_log_snr needs an increasing pair, got {self.half_log_snr}")
+        _refuse_idle("training", self)
+
+    @staticmethod
+    def idle(values: Mapping[str, Any]) -> Idle:
+        """The steps of the coarser levels under ``"mlmc"``, each step of which is on all levels."""
+        if values["schedule"] != "mlmc":
+            return {}
+        steps = values["steps"]
+        why = (
+            'every step of schedule = "mlmc" is on all levels, so that only the last number '
+            "counts; give the same number for each level"
+        )
+        return {"steps": (steps[-1:] * len(steps), why)}
 
 
 @dataclass(frozen=True)
@@ -186,22 +260,32 @@ class Config:
         return _plain(dataclasses.asdict(self))
 
     @staticmethod
-    def from_dict(values: dict[str, Any]) -> Config:
-        """The inverse of `as_dict`; missing keys take their defaults.
+    def from_dict(values: dict[str, Any], images: bool = False) -> Config:
+        """The inverse of `as_dict`; missing keys take their defaults, or `IMAGES` for ``images``.
 
         Raises:
-            ValueError: an unknown table or key, or a value of the wrong type.
+            ValueError: an unknown table or key, a value of the wrong type, or an option that has
+                no effect beside the others.
         """
-        parts = {"network": NetworkConfig, "denoiser": DenoiserConfig, "training": TrainingConfig}
-        _check_keys("table", values, parts)
-        return Config(**{name: _part(parts[name], name, table) for name, table in values.items()})
+        return Config(**_parts(_for_images(values) if images else values, recorded=False))
+
+    @staticmethod
+    def recorded(values: dict[str, Any]) -> Config:
+        """What a run's ``run.json`` holds. Options that had no effect, which earlier versions
+        accepted, become what they acted as."""
+        return Config(**_parts(values, recorded=True))
+
+    @staticmethod
+    def for_images(**changes: Any) -> Config:
+        """What `fdiff train` takes for a folder of images, with ``changes`` as in `replace`.
+
+        See `IMAGES`. Arrays do not say that they are images: pass this to `fdiff.nn.train`.
+        """
+        return Config.from_dict(_tables(changes), images=True)
 
     def replace(self, **changes: Any) -> Config:
         """A copy; keys as ``training__seed=1`` or ``network__n_modes=20``."""
-        tables: dict[str, dict[str, Any]] = {}
-        for key, value in changes.items():
-            part, name = key.split("__")
-            tables.setdefault(part, {})[name] = value
+        tables = _tables(changes)
         parts = {k: dataclasses.replace(getattr(self, k), **v) for k, v in tables.items()}
         return dataclasses.replace(self, **parts)
 
@@ -212,7 +296,69 @@ def _plain(value):
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _part(kind, table_name: str, table: dict[str, Any]):
+def _tables(changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Values by table from keys as ``training__seed``."""
+    tables: dict[str, dict[str, Any]] = {}
+    for key, value in changes.items():
+        part, name = key.split("__")
+        tables.setdefault(part, {})[name] = value
+    return tables
+
+
+def _parts(values: dict[str, Any], recorded: bool) -> dict[str, Any]:
+    parts = {"network": NetworkConfig, "denoiser": DenoiserConfig, "training": TrainingConfig}
+    _check_keys("table", values, parts)
+    return {name: _part(parts[name], name, table, recorded) for name, table in values.items()}
+
+
+def _for_images(values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` with `IMAGES` where they say nothing, for the options that the network has."""
+    tables = {name: values.get(name, {}) for name in IMAGES}
+    if not all(isinstance(table, dict) for table in tables.values()):
+        return values
+    merged = {name: {**IMAGES[name], **table} for name, table in tables.items()}
+    kind = merged["network"]["kind"]
+    for name in set(IMAGES["network"]) - set(tables["network"]):
+        if kind in KINDS and not _takes(kind, name):
+            del merged["network"][name]
+    return {**values, **merged}
+
+
+def _takes(kind: str, option: str) -> bool:
+    """Whether an option of `NetworkConfig` has an effect on networks of a kind."""
+    if option == "save_memory":
+        return hasattr(KINDS[kind], option)
+    return option == "kind" or option in inspect.signature(KINDS[kind]).parameters
+
+
+def _defaults(kind) -> dict[str, Any]:
+    return {f.name: f.default for f in dataclasses.fields(kind)}
+
+
+def _idle_given(kind, values: Mapping[str, Any]) -> Idle:
+    """The options without effect that have another value than their default."""
+    defaults = _defaults(kind)
+    return {
+        name: (value, why)
+        for name, (value, why) in kind.idle(values).items()
+        if values[name] not in (value, defaults[name])
+    }
+
+
+def _refuse_idle(table: str, part) -> None:
+    for name, (_, why) in _idle_given(type(part), vars(part)).items():
+        given = getattr(part, name)
+        raise ValueError(f"{table}.{name} = {given!r} would have no effect: {why}")
+
+
+def _check_finite(table: str, part) -> None:
+    for name, value in vars(part).items():
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(n, float) and not math.isfinite(n) for n in numbers):
+            raise ValueError(f"{table}.{name} must be finite, got {value}")
+
+
+def _part(kind, table_name: str, table: dict[str, Any], recorded: bool):
     if not isinstance(table, dict):
         raise ValueError(f"[{table_name}] must be a table of keys, got {table!r}")
     fields = {f.name: f for f in dataclasses.fields(kind)}
@@ -221,6 +367,9 @@ def _part(kind, table_name: str, table: dict[str, Any]):
     values = {}
     for name, value in table.items():
         values[name] = _typed(f"{table_name}.{name}", value, getattr(default, name))
+    if recorded:
+        idle = _idle_given(kind, vars(default) | values)
+        values |= {name: value for name, (value, _) in idle.items()}
     return kind(**values)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 from torch import nn
 
 from fdiff.grid import Grid
@@ -15,7 +16,7 @@ from fdiff.nn import augment, parallel
 from fdiff.nn import checkpoint as files
 from fdiff.nn.board import Board, open_writer
 from fdiff.nn.condition import Conditions
-from fdiff.nn.config import Config
+from fdiff.nn.config import Config, NetworkConfig
 from fdiff.nn.fields import checked_fields, level_grids, restricted
 from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser
@@ -72,6 +73,7 @@ def train(
     fields = _with_channels(fields, grid)
     if len(names) != fields.shape[1]:
         names = [f"field{i}" for i in range(fields.shape[1])]
+    check_fit(config, grid, fields.shape[1] if fields.ndim > 1 else 1, network)
     finest = max(level_grids(grid, config.training.levels), key=lambda g: g.size)
     # Restricted once: what lies beyond the finest level must not enter mean or spectrum.
     fields = _restricted(fields, grid, finest)
@@ -94,6 +96,8 @@ def train(
         else:
             if directory is not None:
                 _claim(directory)
+            if network is not None:
+                _refuse_options_of(network, config)
             description = _described(fields, finest, config, network, parameters) | about
             trainer = _trainer(description, fields, config, validation, team, network, told)
         board = None
@@ -105,6 +109,28 @@ def train(
             if board is not None:
                 board.close()
     return as_run(description, cast(Denoiser, trainer.average.module), trainer.device)
+
+
+def check_fit(config: Config, grid: Grid, channels: int, network: nn.Module | None = None) -> None:
+    """Checks a configuration against the grid of the data, before they are read.
+
+    ``network``: as for `train`.
+
+    Raises:
+        ValueError: levels that do not nest or are finer than the data, symmetries that the box does
+            not have, a noise without a finite trace, or a network that does not fit a level.
+    """
+    grids = level_grids(grid, config.training.levels)
+    augment.check_symmetries(config.training.symmetries, grid)
+    finest = max(grids, key=lambda g: g.size)
+    config.denoiser.unit_noise(finest)
+    if network is not None:
+        return
+    with torch.device("meta"):  # shapes alone
+        inputs = config.denoiser.network_channels(channels)
+        built: Any = config.network.build(finest, inputs, channels)
+    for level in grids:
+        built.check_shape(level.shape)
 
 
 def _train_and_save(trainer: MultilevelTrainer, directory, description, progress, board) -> None:
@@ -175,7 +201,7 @@ def _trainer(description, fields, config: Config, validation, team: Team, networ
 def _check_same_run(
     directory: Path, description, fields, grid: Grid, config, about, parameters
 ) -> None:
-    known = Config.from_dict(description["config"])
+    known = Config.recorded(description["config"])
     if known != config:
         raise ValueError(
             f"{directory} was trained with {_difference(known, config)}: resume with "
@@ -226,6 +252,16 @@ def _difference(known: Config, new: Config) -> str:
             if x != y:
                 return f"{part.name}.{key.name} = {x!r}, not {y!r}"
     return "another configuration"
+
+
+def _refuse_options_of(network: nn.Module, config: Config) -> None:
+    for option in dataclasses.fields(NetworkConfig):
+        given = getattr(config.network, option.name)
+        if given != option.default:
+            raise ValueError(
+                f"network.{option.name} = {given!r} would have no effect: a "
+                f"{type(network).__name__} takes the place of the configuration's network"
+            )
 
 
 def _claim(directory: Path) -> None:

@@ -209,9 +209,12 @@ class OperatorNetwork(nn.Module):
                 f"expected (batch, {self.in_channels}, {self.box.dim} axes of nodes), got shape "
                 f"{tuple(x.shape)}"
             )
-        grid = self.box.with_shape(tuple(x.shape[2:]))
-        check_modes(grid, self.n_modes)
-        return grid
+        self.check_shape(tuple(x.shape[2:]))
+        return self.box.with_shape(tuple(x.shape[2:]))
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raises ValueError where the network cannot work on a grid of this shape."""
+        check_modes(self.box.with_shape(shape), self.n_modes)
 
 
 @final

@@ -18,13 +18,15 @@ from fdiff import backends
 from fdiff.backends.torch import cached
 from fdiff.covariance import CovarianceOperator
 from fdiff.grid import Grid
-from fdiff.nn.loss import PREDICTIONS, mean_and_std, to_x0
+from fdiff.nn.loss import mean_and_std, to_x0
 from fdiff.nn.precision import products_in
 from fdiff.nn.spectral import retained_modes
 from fdiff.nn.spectrum import ChannelSpectra
 from fdiff.score.mean import mean_coefficients
 
 Covariance = CovarianceOperator | ChannelSpectra  # of the data
+# What a network may be asked for. The score, which grows without bound as t -> 0, is none of it.
+LEARNED = ("x0", "noise", "velocity")
 
 # Half log signal-to-noise ratios at which the posterior's trace is tabulated.
 TABLE = np.arange(-16.0, 16.01, 0.05)
@@ -203,8 +205,8 @@ class PlainDenoiser(Denoiser):
         self, network, noise, mean, covariance, grid, prediction: str = "noise", scale="limit"
     ):
         super().__init__(network, noise, mean, covariance, grid, scale)
-        if prediction not in PREDICTIONS or prediction == "score":
-            raise ValueError(f'prediction must be "noise", "x0" or "velocity", got {prediction!r}')
+        if prediction not in LEARNED:
+            raise ValueError(f"prediction must be one of {LEARNED}, got {prediction!r}")
         self.prediction = prediction
 
     def denoise_centred(self, half_log_snr, c, grid, condition=None) -> Tensor:

@@ -148,7 +148,7 @@ def build_denoiser(description: dict[str, Any], network: nn.Module | None = None
             + (f"a {own} as network" if own else "no network")
         )
     grid = files.grid_from_json(description["grid"])
-    config = Config.from_dict(description["config"])
+    config = Config.recorded(description["config"])
     channels = description["channels"]
     inputs = config.denoiser.network_channels(channels)
     if network is None:
@@ -178,7 +178,7 @@ def as_run(description: dict[str, Any], denoiser: Denoiser, device: torch.device
         denoiser,
         ForwardProcess(denoiser.noise, files.object_from_json(description["schedule"])),
         files.grid_from_json(description["grid"]),
-        Config.from_dict(description["config"]),
+        Config.recorded(description["config"]),
         tuple(description["fields"]),
         description["time"],
         description["training_data"],

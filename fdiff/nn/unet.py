@@ -88,12 +88,16 @@ class UNet(nn.Module):
         for parameter in self.project.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
-        if any(n % 2**self.n_levels for n in x.shape[2:]):
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raises ValueError where the network cannot work on a grid of this shape."""
+        if any(n % 2**self.n_levels for n in shape):
             raise ValueError(
                 f"a U-Net of {self.n_levels} levels needs sides divisible by {2**self.n_levels}, "
-                f"got {tuple(x.shape[2:])}"
+                f"got {shape}"
             )
+
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        self.check_shape(tuple(x.shape[2:]))
         embedded = self.embedding(t.to(x.dtype))
         if self.condition is not None:
             embedded = embedded + self.condition(condition)
