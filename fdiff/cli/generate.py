@@ -85,6 +85,8 @@ def register(app: typer.Typer) -> None:
             say(f"sample {index} is recorded as failed: {reason}")
         if report["unknown"]:
             say(f"{report['unknown']} samples have no checksum: read, not checked")
+        if report["source"]:
+            say(f"{file}: {report['source']}")
         problems = [*files.complaints(file, report), *report.get("problems", ())]
         if problems:
             raise ValueError("; ".join(problems))

@@ -24,6 +24,7 @@ import numpy as np
 import fdiff
 from fdiff import pde
 from fdiff.dataset import ledger as books
+from fdiff.dataset import source
 from fdiff.dataset.layout import Layout, PDEBenchLayout
 from fdiff.dataset.ledger import Ledger, checksum, read_at, write_at
 from fdiff.dataset.reader import provenance_of
@@ -119,7 +120,15 @@ def made_here(path: Path) -> bool:
 
 
 def check_same(existing: Recipe, recipe: Recipe, out: Path) -> None:
-    """Raises ValueError with what differs between a file and the recipe asked for."""
+    """Raises ValueError with what differs between a file and the recipe asked for.
+
+    Initial states that are read from a file are part of the recipe by their values.
+    """
+    _check_recipe(existing, recipe, out)
+    source.check(out, recipe)
+
+
+def _check_recipe(existing: Recipe, recipe: Recipe, out: Path) -> None:
     differences = recipe.differences(existing)
     if differences:
         raise ValueError(
@@ -170,7 +179,8 @@ class _Job:
         """
         begun = bool(self.ledger.header) and self.partial.exists()
         if begun and not force:
-            check_same(self.ledger.recipe, self.recipe, self.partial)
+            _check_recipe(self.ledger.recipe, self.recipe, self.partial)
+            source.check_records(self.partial, self.recipe, self.ledger.records.values())
         if force or not begun:
             self._start(self.partial)
             begun = False

@@ -21,6 +21,7 @@ from fdiff.grid import BOUNDARIES, Grid
 
 FORMATS = ("pdebench", "well")
 MAX_SAMPLES = 2**31
+BY_CONTENT = "content:"  # begins the identity of a solution that starts from values of a file
 # First of the keyed streams from which a sample's own parameters are drawn.
 _PARAMETER_STREAM = 1
 
@@ -147,8 +148,11 @@ class Recipe:
 
     @cached_property
     def digest(self) -> str:
-        """Names the recipe, apart from how many samples are asked for."""
-        return _digest({k: v for k, v in self.as_dict().items() if k not in ("samples", "about")})
+        """Names the recipe, apart from how many samples are asked for and where a source lies."""
+        known = {k: v for k, v in self.as_dict().items() if k not in ("samples", "about")}
+        if self.law.from_path:
+            known["initial"].pop("path")
+        return _digest(known)
 
     @cached_property
     def function_digest(self) -> str:
@@ -160,18 +164,36 @@ class Recipe:
         return _digest(known)
 
     def identity(self, sample: int) -> str:
-        """Equal for two samples that are the same solution: law, seed and index."""
+        """Equal for two samples that are the same solution: law, seed and index.
+
+        A state that is read from a file takes the place of law, seed and index with its values.
+        """
         known = self.law.identity(sample)
         if known is not None:
             return known
+        content = self.law.content(pde.system(self.system), sample)
+        if content is not None:
+            return BY_CONTENT + self._solution_digest(content, sample)
         if self.law.seeds_add:
             return f"{self.function_digest}:{self.seed + sample}"
         return f"{self.function_digest}:{self.seed}:{sample}"
 
+    def _solution_digest(self, content: str, sample: int) -> str:
+        """Names one solution by the values that it starts from and all that acts on them."""
+        keys = ("system", "resolution", "lengths", "origin", "boundary", "forcing")
+        known = {k: v for k, v in self.as_dict().items() if k in keys}
+        known |= {"initial": content, "parameters": self.parameters_of(sample)}
+        if self.forcing:
+            known |= {"seed": self.seed, "sample": sample}
+        return _digest(known)
+
     def differences(self, other: Recipe) -> list[str]:
-        """``key is theirs, not ours`` for every key that fixes the samples."""
+        """``key is theirs, not ours`` for every key that fixes the samples.
+
+        Where a file is that initial states are read from is none of them: see `source`.
+        """
         ours, theirs = (_flat(recipe.as_dict()) for recipe in (self, other))
-        free = ("samples", "about")
+        free = ("samples", "about", *(("initial.path",) if self.law.from_path else ()))
         return [
             f"{key} is {_shown(theirs, key)}, not {_shown(ours, key)}"
             for key in dict.fromkeys([*ours, *theirs])

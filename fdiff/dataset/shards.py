@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fdiff.dataset import factory
+from fdiff.dataset import factory, source
 from fdiff.dataset.reader import ATTRIBUTE, Dataset, provenance_of
 from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.files import system_errors, whole
@@ -108,11 +108,17 @@ def afresh(recipe: Recipe, out: Path, n: int) -> list[Part]:
 
 
 def join(recipe: Recipe, out: Path, members: list[Part]) -> bool:
-    """Writes ``out`` if all parts exist and belong to the recipe; whether they do."""
+    """Writes ``out`` if all parts exist and belong to the recipe; whether they do.
+
+    Raises:
+        ValueError: initial states were read from a file that changed between the parts.
+    """
     for path, part in members:
         found = factory.existing_recipe(path)
         if found is None or found.digest != part.digest or found.samples < part.samples:
             return False
+    for path, part in members:
+        source.check(path, part)
     _write_master(recipe, out, members)
     return True
 

@@ -188,7 +188,7 @@ def verify(out: Path | str, progress: factory.Update | None = None) -> dict[str,
             f"{out} holds no data/train/*.hdf5: expected a dataset file, or The Well's folders"
         )
     report: dict[str, Any] = {
-        "samples": 0, "damaged": {}, "unreadable": {}, "failed": {}, "unknown": 0,
+        "samples": 0, "damaged": {}, "unreadable": {}, "failed": {}, "unknown": 0, "source": "",
     }  # fmt: skip
     problems = _missing(out, files)
     for path in files:
@@ -200,6 +200,7 @@ def verify(out: Path | str, progress: factory.Update | None = None) -> dict[str,
         except ValueError as error:
             problems.append(str(error))
             continue
+        report["source"] = report["source"] or found["source"]
         for key in ("samples", "unknown"):
             report[key] += found[key]
         for key in ("damaged", "unreadable", "failed"):

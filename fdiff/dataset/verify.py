@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fdiff.dataset import source
 from fdiff.dataset.formats import STORED, Region
 from fdiff.dataset.ledger import checksum, flush_to_disk, read_at, write_at
 from fdiff.dataset.reader import Dataset
@@ -20,11 +21,12 @@ CHANGED_COPY = "its values have another checksum (the file is a copy that stores
 
 
 def verify(path: Path | str, progress=None) -> dict[str, Any]:
-    """``{"samples", "damaged", "unreadable", "failed", "unknown"}`` of a dataset file.
+    """``{"samples", "damaged", "unreadable", "failed", "unknown", "source"}`` of a dataset file.
 
     ``damaged`` maps an index to what is wrong with its data; ``unreadable`` to why they cannot be
     read here, which is no damage; ``failed`` those recorded as failed; ``unknown`` counts samples
-    without a checksum (another program's), which are only read.
+    without a checksum (another program's), which are only read. ``source`` is a sentence where the
+    file that the initial fields were read from is gone or does not hold them any more, else "".
 
     Raises:
         ValueError: no dataset, or a file cut so short that its structure cannot be read.
@@ -53,7 +55,9 @@ def verify(path: Path | str, progress=None) -> dict[str, Any]:
                 unknown += known is None
             if progress is not None:
                 progress(row + 1, expected)
-    return {"samples": expected, **found, "unknown": unknown}
+        recipe = file.provenance.get("recipe")
+        said = source.remarks(file, from_dict(recipe)) if recipe else ""
+    return {"samples": expected, **found, "unknown": unknown, "source": said}
 
 
 def complaints(path: Path | str, report: dict[str, Any]) -> list[str]:
@@ -157,6 +161,8 @@ def regenerate(path: Path | str, sample: int, repair: bool = False) -> dict[str,
         recipe = from_dict(file.provenance["recipe"])
         row = _row(file, recipe, sample)
         known, (stored, regions) = file.view.record(row), file.view.regions(row)
+        if known is not None and source.differs(recipe, known):
+            raise ValueError(f"{path}: {source.changed_sentence(recipe, [sample])}")
         there = [bytes(part) for part in _stored(file, row, stored, regions)]
     data = buffer(recipe)
     simulate(recipe, sample, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Initial(ABC):
     resolution_free = True  # the same function on every grid
     seeds_add = False  # sample i of seed S is sample 0 of seed S + i
     fields: tuple[str, ...] = ()  # where the law has names of its own
+    from_path = False  # the states are read from a file or folder: its content is the law
 
     @property
     def available(self) -> int | None:
@@ -36,6 +38,10 @@ class Initial(ABC):
 
     def identity(self, sample: int) -> str | None:
         """What names a sample wherever it comes from; None where the recipe does."""
+        return None
+
+    def content(self, system: System, sample: int) -> str | None:
+        """A digest of the values that a sample is made from; None where they are drawn."""
         return None
 
     @abstractmethod
@@ -157,13 +163,15 @@ class SpotsInitial(Initial):
 class FileInitial(Initial):
     """The states of a dataset file at one time (its last by default), sample i from its sample i.
 
-    On another grid of the same box the state is restricted or prolonged.
+    On another grid of the same box the state is restricted or prolonged. Which law this is depends
+    on the values in the file, not on its name.
     """
 
     path: str
     time: float | None = None
     name = "file"
     resolution_free = False
+    from_path = True
 
     @property
     def available(self) -> int:
@@ -172,14 +180,27 @@ class FileInitial(Initial):
         with Dataset(self.path) as file:
             return len(file)
 
+    def content(self, system: System, sample: int) -> str:
+        """SHA-256 of the state's shape and values in float64, whatever type the file stores."""
+        state, _ = self._state(system, sample)
+        digest = hashlib.sha256(repr(state.shape).encode())
+        digest.update((state + 0.0).astype("<f8").tobytes())  # + 0.0: one zero, without sign
+        return digest.hexdigest()
+
     def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
-        from fdiff import dataset, levels
+        from fdiff import levels
+
+        state, source = self._state(system, sample)
+        return levels.resample_field(state, source, grid)
+
+    def _state(self, system: System, sample: int) -> tuple[np.ndarray, Grid]:
+        """One sample's state as the file has it, float64, and its grid."""
+        from fdiff import dataset
 
         with dataset.Dataset(self.path) as file:
             if not sample < len(file):
                 raise ValueError(f"{self.path} has {len(file)} samples, no number {sample}")
-            state = file.state(sample, system.fields, self.time)
-            return levels.resample_field(state.astype(np.float64), file.grid, grid)
+            return file.state(sample, system.fields, self.time).astype(np.float64), file.grid
 
 
 @final
@@ -193,6 +214,7 @@ class ImagesInitial(Initial):
     path: str
     name = "images"
     fields = ("image",)
+    from_path = True
 
     @cached_property
     def _folder(self):
