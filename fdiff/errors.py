@@ -21,3 +21,7 @@ class UnreadableHere(ValueError):
     Another process has it open, a part of it lies elsewhere, or its values are packed by a filter
     that is not installed. Nothing in the file needs to be replaced or repaired.
     """
+
+
+class InUseError(ValueError):
+    """Another process writes where this one was to; the message names it."""

@@ -15,7 +15,7 @@ pytest.importorskip("safetensors")
 pytest.importorskip("typer")
 
 import fdiff  # noqa: E402
-from fdiff import dataset, nn  # noqa: E402
+from fdiff import dataset, locks, nn  # noqa: E402
 from fdiff.cli import main  # noqa: E402
 
 if not torch.distributed.is_gloo_available():
@@ -161,6 +161,15 @@ def test_the_command_line_speaks_once(folder):
     codes, error = two_processes(["-m", "fdiff"], *options)
     assert codes == [1, 1]
     assert error.count("has fields u, not 'w'") == 1
+    assert "Traceback" not in error
+    assert not (folder / "run").exists()
+
+
+def test_processes_of_one_training_share_its_lock(folder):
+    with locks.held(folder / "run" / "training.lock", "the run directory"):
+        codes, error = two_processes(["-m", "fdiff"], *arguments(folder, folder / "run"))
+    assert codes == [1, 1]
+    assert error.count(f"in use by process {os.getpid()}") == 1
     assert "Traceback" not in error
     assert not (folder / "run").exists()
 

@@ -68,6 +68,9 @@ def evaluate_files(
 
     with dataset.open(samples) as drawn, dataset.open(against) as truth:
         refuse_overlap(drawn, truth, split)
+        unfinished = drawn.provenance.get("unfinished")
+        if unfinished:
+            say(f"warning: the network of {samples} was {unfinished}")
         name = drawn.field_names[0] if field is None else field
         moment = float(drawn.times[-1]) if time is None else time
         x, y = drawn.fields(name), truth.fields(name, moment, split)
@@ -81,7 +84,7 @@ def evaluate_files(
             ("samples", levels.resample_field(x[:6], grid, common)[:, 0], common),
             ("truth", levels.resample_field(y[:6], truth_grid, common)[:, 0], common),
         ]
-        _write_report(report, samples, against, rows, pictures)
+        _write_report(report, samples, against, rows, pictures, unfinished)
     return rows
 
 
@@ -103,7 +106,9 @@ def refuse_overlap(samples, truth, split: str | None) -> None:
         )
 
 
-def _write_report(folder: Path, samples: Path, against: Path, rows, pictures) -> None:
+def _write_report(
+    folder: Path, samples: Path, against: Path, rows, pictures, unfinished: str | None
+) -> None:
     import json
 
     from fdiff import plots
@@ -112,6 +117,8 @@ def _write_report(folder: Path, samples: Path, against: Path, rows, pictures) ->
 
     page = Report(f"{samples.name} against {against.name}")
     page.text("Distances are between laws: 0 is best, and truth against truth is not exactly 0.")
+    if unfinished:
+        page.text(f"The network of these samples was {unfinished}.")
     page.table(["metric", "value", "95 % interval"], [[r["metric"], *_number(r)] for r in rows])
     if all(len(grid.shape) == 2 for _, _, grid in pictures):
         page.figure(plots.gallery(pictures), "Samples and truth, one colour scale.")

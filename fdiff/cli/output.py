@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,21 @@ from contextlib import contextmanager
 def say(message: str) -> None:
     """A remark for the person at the terminal."""
     print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def spoken_warnings() -> Iterator[list[str]]:
+    """Python's warnings as remarks, once each; the list holds those so far."""
+    said: list[str] = []
+
+    def show(message, *_, **__) -> None:
+        if str(message) not in said:
+            said.append(str(message))
+            say(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield said
 
 
 def print_json(value) -> None:

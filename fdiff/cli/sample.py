@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fdiff.cli.generate import parse_settings
-from fdiff.cli.output import print_json, progress, say
+from fdiff.cli.output import print_json, progress, say, spoken_warnings
 from fdiff.cli.shape import HELP, parse_shape
 
 BATCH = 32  # samples at a time: bounds the memory, changes no number
@@ -38,12 +38,13 @@ def register(app: typer.Typer) -> None:
         The same seed and index give the same field at every resolution (up to the network's own
         resolution error), however many are drawn at a time.
         """
-        done = sample_to_file(
-            run, out, resolution, samples, first, solver, steps, seed, device, force,
-            parse_settings(settings or []),
-        )  # fmt: skip
+        with spoken_warnings() as said:
+            done = sample_to_file(
+                run, out, resolution, samples, first, solver, steps, seed, device, force,
+                parse_settings(settings or []),
+            )  # fmt: skip
         if as_json:
-            print_json(done)
+            print_json({**done, "warnings": said})
 
 
 def sample_to_file(
@@ -73,6 +74,8 @@ def sample_to_file(
         "first": first, "samples": samples, "resolution": list(grid.shape),
         "trained_on": trained.training_data,
     }  # fmt: skip
+    if trained.unfinished:
+        recipe["unfinished"] = trained.unfinished
     drawn_at = f"{samples} {'field' if samples == 1 else 'fields'} at {_times(grid.shape)}"
     score = trained.score_at(**(parameters or {}))
     if parameters:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from fdiff.dataset.recipe import Recipe, from_dict
+from fdiff.errors import InUseError
+from fdiff.locks import try_lock
 
 
 class Ledger:
@@ -25,14 +27,17 @@ class Ledger:
     def __init__(self, path: Path):
         self.path = path
         self._file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # closed by `close`
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        written, ours = path.name.removesuffix(".partial.ledger"), try_lock(self._file)
+        if ours is False:
             self._file.close()
-            raise ValueError(
-                f"another process is writing {path.name.removesuffix('.partial.ledger')}: wait for "
-                "it, or choose another --out"
-            ) from None
+            raise InUseError(
+                f"another process is writing {written}: wait for it, or choose another --out"
+            )
+        if ours is None:
+            warnings.warn(
+                f"there are no locks here: another process that writes {written} would not be seen",
+                stacklevel=2,
+            )
         self.header: dict[str, Any] = {}
         self.records: dict[int, dict[str, Any]] = {}
         self.sealing = False

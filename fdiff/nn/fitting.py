@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from fdiff import locks
 from fdiff.grid import Grid
 from fdiff.nn import augment, parallel
 from fdiff.nn import checkpoint as files
@@ -34,6 +36,8 @@ from fdiff.nn.spectrum import estimate_mean, estimate_spectra
 from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
 from fdiff.schedule import LinearSchedule
 from fdiff.score.mean import Field
+
+LOCK = "training.lock"  # in a run directory while a training writes there
 
 
 def train(
@@ -67,6 +71,7 @@ def train(
     Raises:
         ValueError: data or a configuration that does not fit, see `MultilevelTrainer`; a directory
             that holds another run.
+        InUseError: another process is training into ``out``.
         TrainingDiverged: the loss is not finite; the batch is saved in ``out``.
     """
     config = Config() if config is None else config
@@ -86,7 +91,7 @@ def train(
     if tensorboard and directory is None:
         raise ValueError("tensorboard needs a run directory to write into: give out")
     about = {"fields": list(names), "time": float(time), "training_data": training_data or {}}
-    with parallel.team(device) as team:
+    with parallel.team(device) as team, _kept(directory, team):
         if directory is not None and resume and (directory / "state.json").is_file():
             description = read_description(directory)
             _check_same_run(directory, description, fields, finest, config, about, told[0])
@@ -108,7 +113,22 @@ def train(
         finally:
             if board is not None:
                 board.close()
-    return as_run(description, cast(Denoiser, trainer.average.module), trainer.device)
+    trained = (trainer.step, trainer.total_steps)
+    return as_run(description, cast(Denoiser, trainer.average.module), trainer.device, trained)
+
+
+@contextmanager
+def _kept(directory: Path | None, team: Team) -> Iterator[None]:
+    """Keep other trainings out of the directory; the team's first process has the lock."""
+    if directory is None:
+        yield
+    elif team.leads:
+        with locks.held(directory / LOCK, f"the run directory {directory}"):
+            team.wait()
+            yield
+    else:
+        team.wait()
+        yield
 
 
 def check_fit(config: Config, grid: Grid, channels: int, network: nn.Module | None = None) -> None:

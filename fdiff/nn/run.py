@@ -46,6 +46,14 @@ class Run:
     identity: str  # digest of the weights
     device: torch.device
     conditions: Conditions | None = None  # parameters that the network is told
+    trained: tuple[int, int] | None = None  # steps done and planned, where they are known
+
+    @property
+    def unfinished(self) -> str:
+        """How far an unfinished training has come, in words; empty for a finished one."""
+        if self.trained is None or self.trained[0] >= self.trained[1]:
+            return ""
+        return f"trained for {self.trained[0]} of {self.trained[1]} steps"
 
     @cached_property
     def score(self) -> NetworkScore:
@@ -78,7 +86,8 @@ def load_run(
 ) -> Run:
     """The run of a directory that `train` left; ``device`` defaults to CUDA where there is one.
 
-    ``network``: the module, with any weights, where `train` was given one.
+    ``network``: the module, with any weights, where `train` was given one. A warning says how far
+    the run was trained where that is not to its end.
 
     Raises:
         FileNotFoundError: no such run.
@@ -90,7 +99,27 @@ def load_run(
     denoiser = build_denoiser(description, network)
     tensors = files.read_tensors(directory / "model.safetensors")
     files.copy_into(denoiser, tensors, str(directory / "model.safetensors"))
-    return as_run(description, denoiser.to(where).eval().requires_grad_(False), where)
+    denoiser = denoiser.to(where).eval().requires_grad_(False)
+    run = as_run(description, denoiser, where, _trained(directory))
+    if run.unfinished:
+        warnings.warn(
+            f"{directory} was {run.unfinished}: its samples are those of an unfinished training",
+            stacklevel=2,
+        )
+    return run
+
+
+def _trained(directory: Path) -> tuple[int, int] | None:
+    """Steps done and planned; None of a directory that was copied without ``state.json``."""
+    path = directory / "state.json"
+    if not path.is_file():
+        return None
+    try:
+        state = files.read_json(path)
+        return int(state["step"]), int(state["steps"])
+    except (ValueError, TypeError, KeyError):
+        warnings.warn(f"{path} is damaged: how far the run was trained is not known", stacklevel=3)
+        return None
 
 
 def save_run(directory: Path, trainer: MultilevelTrainer, description: dict[str, Any]) -> None:
@@ -170,7 +199,12 @@ def _origin(network: str | None) -> str:
     return "the network of its configuration" if network is None else f"a {network} of your own"
 
 
-def as_run(description: dict[str, Any], denoiser: Denoiser, device: torch.device) -> Run:
+def as_run(
+    description: dict[str, Any],
+    denoiser: Denoiser,
+    device: torch.device,
+    trained: tuple[int, int] | None = None,
+) -> Run:
     digest = hashlib.sha256()
     for _, parameter in sorted(denoiser.named_parameters()):
         digest.update(parameter.detach().cpu().numpy().tobytes())
@@ -185,6 +219,7 @@ def as_run(description: dict[str, Any], denoiser: Denoiser, device: torch.device
         digest.hexdigest()[:16],
         device,
         conditions_of(description),
+        trained,
     )
 
 
