@@ -62,9 +62,40 @@ def test_a_file_becomes_a_run_and_the_run_becomes_fields(folder, capsys):
     assert run["training_data"]["identities"] == expected
 
 
-def test_two_fields_are_trained_together(folder):
+def test_two_fields_are_trained_together(folder, capsys):
     assert train(folder, "--field", "u,v") == 0
     assert fdiff.nn.load_run(folder / "run").fields == ("u", "v")
+    said = capsys.readouterr().err
+    assert "holds the fields" not in said
+    assert f"trained on 27 fields (u, v) of the 30 in {folder / 'data.h5'}" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "choice"),
+    [
+        ((), "holds the fields u, v; training on u alone (--field u,v takes all)\n"),
+        (("--field", "v"), "holds the fields u, v; training on v\n"),
+    ],
+)
+def test_what_is_trained_on_is_said(folder, capsys, options, choice):
+    assert train(folder, *options, "--json") == 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"{folder / 'data.h5'} {choice}")
+    trained = options[-1] if options else "u"
+    kept = f"({trained}) of the 30 in {folder / 'data.h5'}, 3 of which are kept back for validation"
+    assert f'trained on 27 fields {kept} and comparison (split "test");' in printed.err
+    out = json.loads(printed.out)
+    assert out["fields"] == {"stored": ["u", "v"], "trained": [trained]}
+    assert out["samples"] == {"stored": 30, "trained": 27, "split": "train", "validation": 3}
+    assert out["warnings"] == []
+
+
+def test_other_splits_say_what_they_leave_out(folder, capsys):
+    assert train(folder, "--split", "test") == 0
+    words = "trained on 3 fields (u) of the 30 in"
+    said = capsys.readouterr().err
+    assert words in said
+    assert ", 27 of which are not in the split 'test';" in said
 
 
 @pytest.mark.parametrize(

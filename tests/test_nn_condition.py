@@ -1,6 +1,8 @@
 """Networks that are told a parameter: from the data file to samples at a value of it."""
 
 import json
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +118,51 @@ def test_from_a_data_file_to_samples_at_a_value(tmp_path, capsys):
     ):
         assert main(list(map(str, command))) == 1
         assert message in capsys.readouterr().err
+
+
+def test_values_far_from_those_trained_on_are_warned_of(tmp_path):
+    fields, _ = signed(12)
+    r = np.linspace(1.0, 3.0, 12)
+    nn.train(fields, GRID, TINY, tmp_path, parameters={"r": r})
+    description = json.loads((tmp_path / "run.json").read_text())
+    assert description["condition_ranges"] == {"low": [1.0], "high": [3.0]}
+    run = nn.load_run(tmp_path, device="cpu")
+    # A tenth of the range's width beyond its ends is not far.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for value in (0.81, 1.0, 2.0, 3.19):
+            run.score_at(r=value)
+    for value in (0.79, 3.21, -50.0):
+        expected = f"r = {value:g} is far outside the range 1 to 3 that the run was trained on"
+        with pytest.warns(UserWarning, match=expected):
+            run.score_at(r=value)
+
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+def test_of_a_run_without_a_range_the_mean_and_the_spread_are_said():
+    run = nn.load_run(CORPUS / "run_conditional", device="cpu")
+    assert run.conditions.low == ()
+    centre, scale = run.conditions.centre[0], run.conditions.scale[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for value in (0.0, 0.02, centre + 3.4 * scale):
+            run.score_at(k=value)
+    expected = (
+        r"k = 0\.03 is far from .* not recorded: mean 0\.00845\d+, standard deviation 0\.0055"
+    )
+    with pytest.warns(UserWarning, match=expected):
+        run.score_at(k=0.03)
+
+
+def test_the_command_warns_once_and_draws(tmp_path, capsys):
+    pytest.importorskip("typer")
+    from fdiff.cli import main
+
+    command = ["sample", str(CORPUS / "run_conditional"), "--out", str(tmp_path / "s.h5")]
+    assert main([*command, "--samples", "1", "--steps", "1", "--set", "k=1", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("warning: k = 1 is far from the values") == 1
+    assert len(json.loads(printed.out)["warnings"]) == 1
+    assert (tmp_path / "s.h5").is_file()

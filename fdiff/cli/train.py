@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fdiff.cli.output import print_json, say
+from fdiff.cli.output import print_json, say, spoken_warnings
 
 HELD_OUT = 256  # fields of the split "test" that the validation loss uses
 
@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
         from fdiff import nn
 
         # Joined before anything can fail, so that of several processes one speaks.
-        with nn.team(device) as team:
+        with nn.team(device) as team, spoken_warnings() as said:
             names = None if field is None else field.split(",")
             changes: dict[str, Any] = {}
             if levels is not None:
@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
                 tensorboard=tensorboard, condition=condition.split(",") if condition else [],
             )  # fmt: skip
             if as_json and team.leads:
-                print_json(done)
+                print_json({**done, "warnings": said})
 
 
 def train_from_file(
@@ -77,7 +77,8 @@ def train_from_file(
     from fdiff import dataset, nn
 
     with dataset.open(data) as file:
-        grid, names = file.grid, field or [file.field_names[0]]
+        grid, present, names = file.grid, file.field_names, field or [file.field_names[0]]
+        stored, asked = len(file), len(file.indices(split))
         settings = _settings(config or {}, changes or {}, grid.dim, file.holds_images)
         nn.check_fit(settings, grid, len(names))
         time = _time(file, time)
@@ -100,6 +101,8 @@ def train_from_file(
             known = file.parameters(condition) if condition else {}
     training_data = {"file": data.name, "split": split, "identities": identities}
     with nn.team(device) as team, TrainingBar(shown=team.leads) as update:
+        if team.leads and len(names) < len(present):
+            say(_choice(data, present, names, chosen=field is not None))
         run = nn.train(
             fields, grid, settings, out, validation=validation, names=names, time=time,
             training_data=training_data, resume=resume, device=device, progress=update,
@@ -109,10 +112,34 @@ def train_from_file(
         if team.leads:
             shown = ", ".join(f"{k} {v:.3f}" for k, v in losses.items()) or "no held-out fields"
             say(
-                f"{out}: trained on {len(fields)} fields; validation loss in units of the linear "
-                f"model's: {shown}"
+                f"{out}: trained on {len(fields)} fields ({', '.join(names)}) of the {stored} in "
+                f"{data}{_left_out(stored - asked, asked - len(fields), split)}; validation loss "
+                f"in units of the linear model's: {shown}"
             )
-    return {"out": str(out), "validation": losses, "identity": run.identity}
+    return {
+        "out": str(out), "validation": losses, "identity": run.identity,
+        "fields": {"stored": list(present), "trained": list(names)},
+        "samples": {
+            "stored": stored, "trained": len(fields), "split": split,
+            "validation": 0 if validation is None else len(validation),
+        },
+    }  # fmt: skip
+
+
+def _choice(data: Path, present: Sequence[str], names: Sequence[str], chosen: bool) -> str:
+    """Which of the stored fields are trained on."""
+    what = f"{data} holds the fields {', '.join(present)}; training on {', '.join(names)}"
+    return what if chosen else f"{what} alone (--field {','.join(present)} takes all)"
+
+
+def _left_out(others: int, failed: int, split: str | None) -> str:
+    """What became of the samples that were not trained on."""
+    out = ""
+    if others and split == "train":
+        out = f', {others} of which are kept back for validation and comparison (split "test")'
+    elif others:
+        out = f", {others} of which are not in the split {split!r}"
+    return out + (f", {failed} of which failed" if failed else "")
 
 
 def _config(path: Path | None) -> dict[str, Any]:

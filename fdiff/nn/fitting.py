@@ -29,6 +29,7 @@ from fdiff.nn.run import (
     as_run,
     build_denoiser,
     conditions_of,
+    conditions_to_json,
     read_description,
     save_run,
 )
@@ -202,7 +203,7 @@ def _described(fields, grid: Grid, config: Config, network, parameters) -> dict[
         "schedule": files.to_json(LinearSchedule()),
         "config": config.as_dict(),
         "network": None if network is None else type(network).__name__,
-        "conditions": dataclasses.asdict(Conditions.of(parameters)) if parameters else None,
+        **conditions_to_json(Conditions.of(parameters) if parameters else None),
     }
 
 

@@ -63,6 +63,8 @@ class Run:
     def score_at(self, **parameters: float) -> NetworkScore:
         """The score at these values of the parameters that the run is conditional on.
 
+        A value far outside the trained range gives a warning, see `Conditions.far`.
+
         Raises:
             ValueError: other parameters than those, or a value that is not finite.
         """
@@ -76,6 +78,8 @@ class Run:
         for name, value in parameters.items():
             if not math.isfinite(value):
                 raise ValueError(f"the parameter {name} must be a finite number, got {value}")
+        for sentence in conditions.far(parameters):
+            warnings.warn(sentence, stacklevel=2)
         told = torch.from_numpy(conditions.standardised(parameters)) if parameters else None
         batch = max(1, SAMPLING_BATCH_NODES // (4 * self.grid.size))
         return NetworkScore(self.process, self.denoiser, told, batch)
@@ -225,7 +229,21 @@ def as_run(
 
 def conditions_of(description: dict[str, Any]) -> Conditions | None:
     known = description.get("conditions")
-    return None if known is None else Conditions(**{k: tuple(v) for k, v in known.items()})
+    if known is None:
+        return None
+    # Apart from the rest, which earlier versions read by name.
+    ends = description.get("condition_ranges") or {}
+    values = {**known, **ends}
+    return Conditions(**{k: tuple(v) for k, v in values.items()})
+
+
+def conditions_to_json(conditions: Conditions | None) -> dict[str, Any]:
+    """The entries of ``run.json`` from which `conditions_of` makes the conditions."""
+    if conditions is None:
+        return {"conditions": None}
+    values = dataclasses.asdict(conditions)
+    ends = {name: values.pop(name) for name in ("low", "high")}
+    return {"conditions": values, "condition_ranges": ends}
 
 
 def _write_config(directory: Path, config: dict[str, Any]) -> None:
