@@ -201,6 +201,15 @@ class Basis:
         k = np.arange(n)
         return np.where(k > n // 2, k - n, k)
 
+    def frequencies(self, axis: int) -> np.ndarray:
+        """Angular frequencies ``kappa`` along ``axis``, in units of 1/length.
+
+        ``2 pi k / L`` on a periodic axis, ``pi k / L`` on the others, in the order of
+        `wavenumbers`; ``mu_k`` is the sum of their squares over the axes.
+        """
+        turn = 2.0 if self.grid.boundary[axis] == "periodic" else 1.0
+        return turn * math.pi / self.grid.lengths[axis] * self.wavenumbers(axis)
+
     # Full arrays live in caches bounded by bytes, not on the object: a grid is a key of many
     # caches, and would keep its arrays alive with them.
     @property
@@ -210,8 +219,7 @@ class Basis:
 
     def axis_laplacian(self, axis: int) -> np.ndarray:
         """The contribution ``mu_{k_i}`` of one axis, shape ``(basis.shape[axis],)``."""
-        turn = 2.0 if self.grid.boundary[axis] == "periodic" else 1.0
-        return (turn * math.pi / self.grid.lengths[axis] * self.wavenumbers(axis)) ** 2
+        return self.frequencies(axis) ** 2
 
     @property
     def retained(self) -> np.ndarray:

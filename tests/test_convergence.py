@@ -163,6 +163,38 @@ def test_scatter_within_the_band_is_good_enough():
     assert_allclose([estimate.low, estimate.high], [0.9, 1.1], atol=0.01)
 
 
+EXACT_ORDER = STEPS**2  # the interval is the point 2
+
+
+@pytest.mark.parametrize(
+    ("errors", "declared", "says"),
+    [
+        (EXACT_ORDER, 2, "[2, 2] contains the declared order 2 and lies within the band 2 +- 0.15"),
+        (EXACT_ORDER, 1.9, "[2, 2] lies within the band 1.9 +- 0.15"),
+        (EXACT_ORDER, 3, "[2, 2] lies below the band 3 +- 0.15 of the declared order"),
+        (EXACT_ORDER, 1, "[2, 2] lies above the band 1 +- 0.15 of the declared order"),
+    ],
+)
+def test_the_reason_says_where_the_interval_lies(errors, declared, says):
+    reason = order(STEPS, errors, declared=declared).reason
+    assert reason == f"the 95 % interval {says}; read from {len(STEPS)} of {len(STEPS)} steps"
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "declared", "says"),
+    [
+        (0.15, 1.1, "crosses the end 0.95 of the band 1.1 +- 0.15, so it neither passes nor fails"),
+        (0.15, 0.9, "crosses the end 1.05 of the band 0.9 +- 0.15, so it neither passes nor fails"),
+        (0.05, 1.0, "crosses both ends of the band 1 +- 0.05, so it neither passes nor fails"),
+    ],
+)
+def test_the_reason_says_what_an_inconclusive_interval_crosses(tolerance, declared, says):
+    errors = STEPS * np.exp(0.035 * (-1.0) ** np.arange(len(STEPS)))  # local orders 1 +- .1
+    estimate = order(STEPS, errors, declared=declared, tolerance=tolerance)
+    assert estimate.verdict is Verdict.INCONCLUSIVE
+    assert f"interval [{estimate.low:.4g}, {estimate.high:.4g}] {says}" in estimate.reason
+
+
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_too_few_steps_are_not_judged(n):
     estimate = order(STEPS[:n], STEPS[:n] ** 2, declared=2)

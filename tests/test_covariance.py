@@ -118,6 +118,38 @@ def test_finite_difference_symbol_as_a_spectrum():
     assert Q.trace(fdiff.Grid((n, n))) == pytest.approx(trace - edge, rel=1e-12)
 
 
+def bessel_of_frequencies(*kappa):
+    return 2.0 * (25.0 + sum(k**2 for k in kappa)) ** -2.0
+
+
+@given(grids(max_dim=3, max_side=8))
+def test_a_density_of_the_frequencies_is_the_operator_of_the_laplacian_on_any_box(grid):
+    Q = fdiff.SpectralDensity(bessel_of_frequencies, of="frequencies")
+    expected = fdiff.BesselCovariance(2.0, 25.0, 2.0)
+    assert_allclose(Q.eigenvalues(grid), expected.eigenvalues(grid), rtol=1e-13)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "neumann", "dirichlet"])
+def test_frequencies_and_wave_numbers_differ_by_the_box(boundary):
+    """On 4 x 6 nodes of a 1 x 4 box: ``kappa = turn k / L``, by hand; ``k`` is the index."""
+    grid = fdiff.Grid((4, 6), (1.0, 4.0), boundary)
+    turn = 2 * math.pi if boundary == "periodic" else math.pi
+    k, l = np.meshgrid(*(grid.basis.wavenumbers(axis) for axis in range(2)), indexing="ij")
+    density = lambda x, y: np.exp(-0.1 * x**2 - 0.3 * np.abs(y))  # noqa: E731
+    kept = grid.basis.retained
+    seen = {
+        of: fdiff.SpectralDensity(density, of=of).eigenvalues(grid)[kept]
+        for of in ("frequencies", "wavenumbers")
+    }
+    assert_allclose(seen["frequencies"], density(turn * k, turn * l / 4.0)[kept], rtol=1e-14)
+    assert_allclose(seen["wavenumbers"], density(k, l)[kept], rtol=0)
+    unit = fdiff.Grid((4, 6), (1.0, 1.0), boundary)
+    assert_allclose(
+        fdiff.SpectralDensity(density, of="wavenumbers").eigenvalues(unit)[kept],
+        seen["wavenumbers"], rtol=0,
+    )  # fmt: skip
+
+
 @given(grids(max_dim=3, max_side=6), st.floats(0.5, 60.0), st.floats(0.03, 3.0))
 def test_tails_of_two_grids_differ_by_their_traces(grid, shift, excess):
     Q = fdiff.BesselCovariance(1.0, shift, grid.dim / 2 + excess)
@@ -449,16 +481,22 @@ def test_sums_and_multiples():
         (lambda: fdiff.LaplaceCovariance(zero_mode=-1.0), "zero_mode must be >= 0"),
         (lambda: -1.0 * fdiff.WhiteNoise(), "factor >= 0"),
         (lambda: fdiff.FiniteRankCovariance(np.array([1.0, -1.0])), "finite values >= 0"),
-        (lambda: fdiff.SpectralDensity(np.exp, of="k"), "of must be"),
+        (
+            lambda: fdiff.SpectralDensity(np.exp, of="k"),
+            '"laplacian", "frequencies", "wavenumbers"; got',
+        ),
         (
             lambda: fdiff.SpectralDensity(lambda mu: 1 - mu).eigenvalues(line(8, "periodic")),
             "at wave number",
         ),
-        (
-            lambda: fdiff.SpectralDensity(
-                lambda k: np.exp(-np.abs(k - 0.5)), of="wavenumbers"
-            ).eigenvalues(line(8, "periodic")),
-            "even in the wave vector",
+        *(
+            (
+                lambda of=of: fdiff.SpectralDensity(
+                    lambda k: np.exp(-np.abs(k - 0.5)), of=of
+                ).eigenvalues(line(8, "periodic")),
+                "even in the wave vector",
+            )
+            for of in ("wavenumbers", "frequencies")
         ),
         (
             lambda: fdiff.FiniteRankCovariance(np.ones(3)).eigenvalues(fdiff.Grid((4, 4))),

@@ -71,7 +71,7 @@ class OrderEstimate:
     low: float
     high: float
     verdict: Verdict
-    reason: str
+    reason: str  # where the interval lies, then from which steps it was read, in words
     errors: Errors
     used: Mask  # the steps that entered the regression
 
@@ -120,12 +120,32 @@ def order(
     below, above = _sampling(range_, runs[:, used], power, observed, seed)
     low, high = low - below, high + above
     verdict = verdict_of(low, high, declared - tolerance, declared + tolerance)
-    reason = f"{used.sum()} of {len(used)} steps{lost}"
+    place = _place(low, high, declared, tolerance)
+    reason = f"{place}; read from {used.sum()} of {len(used)} steps{lost}"
     if verdict is Verdict.FAIL and _still_approaching(range_, declared):
-        verdict, reason = Verdict.INCONCLUSIVE, f"pre-asymptotic: local orders move on; {reason}"
+        verdict = Verdict.INCONCLUSIVE
+        reason = f"pre-asymptotic: local orders still move towards the declared one; {reason}"
     elif not settled:
         reason = f"local orders scatter; {reason}"
     return OrderEstimate(declared, observed, low, high, verdict, reason, data, used)
+
+
+def _place(low: float, high: float, declared: float, tolerance: float) -> str:
+    """Where the interval lies in relation to the declared order and its band, as a sentence."""
+    least, most = declared - tolerance, declared + tolerance
+    interval = f"the 95 % interval [{low:.4g}, {high:.4g}]"
+    band = f"{declared:g} +- {tolerance:g}"
+    match verdict_of(low, high, least, most):
+        case Verdict.PASS:
+            contains = low <= declared <= high
+            also = f"contains the declared order {declared:g} and " if contains else ""
+            return f"{interval} {also}lies within the band {band}"
+        case Verdict.FAIL:
+            side = "below" if high < least else "above"
+            return f"{interval} lies {side} the band {band} of the declared order"
+    ends = [f"{end:g}" for end in (least, most) if low <= end <= high]
+    crossed = "both ends" if len(ends) == 2 else f"the end {ends[0]}"
+    return f"{interval} crosses {crossed} of the band {band}, so it neither passes nor fails"
 
 
 def _as_runs(

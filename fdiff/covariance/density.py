@@ -17,28 +17,45 @@ from fdiff.grid import Grid
 # has 1, up to rounding and a slow start.
 DIVERGENT = 0.98
 
+# What a density may be a function of; the last two are methods of a basis, one array an axis.
+ARGUMENTS = ("laplacian", "frequencies", "wavenumbers")
+
 
 @final
 @dataclass(frozen=True)
 class SpectralDensity(CovarianceOperator):
-    """``q_k = function(mu_k)``, or ``function(k_1, .., k_d)`` with ``of="wavenumbers"``.
+    """``q_k`` as a function of what ``of`` names; the function takes and returns arrays.
 
-    The function takes and returns arrays. Of wave numbers it must be even: ``q_-k = q_k``. Whether
-    the trace is finite is judged from its decay over dyadic shells.
+    * ``of="laplacian"``: ``function(mu_k)``, ``mu_k >= 0`` the eigenvalue of ``-Laplacian`` in
+      units of 1/length^2;
+    * ``of="frequencies"``: ``function(kappa_1, .., kappa_d)``, the angular frequencies along the
+      axes in units of 1/length: ``kappa_i = 2 pi k_i / L_i`` on a periodic axis and ``pi k_i /
+      L_i`` on a Neumann or Dirichlet axis, so that ``mu_k = sum kappa_i^2``;
+    * ``of="wavenumbers"``: ``function(k_1, .., k_d)``, the whole numbers that index the modes. A
+      whole number is another frequency on a box of another size, so one function of them is
+      another law on every box: take ``"frequencies"`` for a density with a length scale.
+
+    ``"laplacian"`` and ``"frequencies"`` give the same law on every box. Of signed arguments the
+    function must be even: ``q_-k = q_k``. Whether the trace is finite is judged from its decay
+    over dyadic shells.
+
+    Raises:
+        ValueError: another ``of``; on evaluation, a function that is not even.
     """
 
     function: Callable[..., np.ndarray]
     of: str = "laplacian"
 
     def __post_init__(self) -> None:
-        if self.of not in ("laplacian", "wavenumbers"):
-            raise ValueError(f'of must be "laplacian" or "wavenumbers", got {self.of!r}')
+        if self.of not in ARGUMENTS:
+            known = ", ".join(f'"{name}"' for name in ARGUMENTS)
+            raise ValueError(f"of must be one of {known}; got {self.of!r}")
 
     def spectrum(self, grid: Grid) -> np.ndarray:
         if self.of == "laplacian":
             return np.asarray(self.function(grid.basis.laplacian), dtype=float)
-        lines = [grid.basis.wavenumbers(axis) for axis in range(grid.dim)]
-        k = np.meshgrid(*lines, indexing="ij")
+        line = getattr(grid.basis, self.of)
+        k = np.meshgrid(*(line(axis) for axis in range(grid.dim)), indexing="ij")
         q = np.asarray(self.function(*k), dtype=float)
         signs = [-1 if kind == "periodic" else 1 for kind in grid.boundary]
         mirrored = np.asarray(self.function(*(s * line for s, line in zip(signs, k))), dtype=float)
