@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Grid": "grid",
     "BesselCovariance": "covariance",
+    "ChannelCovariance": "covariance",
     "CovarianceOperator": "covariance",
     "FiniteRankCovariance": "covariance",
     "LaplaceCovariance": "covariance",

@@ -1,5 +1,7 @@
 """Fields of several channels: a spectrum for each, so that the linear model is each one's own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ import fdiff  # noqa: E402
 from fdiff import nn  # noqa: E402
 from fdiff.nn import checkpoint  # noqa: E402
 
+CORPUS = Path(__file__).parent / "corpus"
 GRID = fdiff.Grid((16, 16), 2.0, "neumann", -1.0)
 # A rough and a smooth channel, the second thirty times smaller.
 LAWS = (fdiff.BesselCovariance(20.0, 60.0, 2.0), fdiff.BesselCovariance(400.0, 60.0, 4.0))
@@ -85,6 +88,36 @@ def test_samples_have_each_channels_spectrum_beyond_the_networks_modes(tmp_path)
         power = [(GRID.basis.forward(u[:, i].astype(float)) ** 2).mean(0)[fine].sum()
                  for u in (drawn, data)]  # fmt: skip
         assert power[0] == pytest.approx(power[1], rel=0.1), i
+
+
+def test_a_run_of_two_fields_samples_both_without_being_told():
+    run = nn.load_run(CORPUS / "run_two", device="cpu")
+    assert run.score.channels == 2
+    told = fdiff.sample(run.score, run.grid, 3, steps=2, channels=2).fields
+    for size in (2, 3):
+        drawn = fdiff.sample(run.score, run.grid, size, steps=2).fields
+        assert drawn.shape == (size, 2, *run.grid.shape)
+        np.testing.assert_allclose(drawn, told[:size], rtol=0, atol=1e-5 * np.abs(told).max())
+    with pytest.raises(ValueError, match="have 2 channels, got channels=1"):
+        fdiff.sample(run.score, run.grid, 2, channels=1)
+    for x in (told[:, 0], told[:, [0, 1, 0]]):
+        with pytest.raises(ValueError, match="have 2 channels: expected"):
+            run.score.denoise(0.3, x, run.grid)
+    # A field without an axis of samples.
+    one = run.score.denoise(0.3, told[0], run.grid)
+    np.testing.assert_allclose(one, run.score.denoise(0.3, told, run.grid)[0], atol=1e-5)
+    covariance = run.score.reference[1]
+    assert covariance.sample(run.grid, 4).shape == (4, 2, *run.grid.shape)
+    assert len(covariance.summary(run.grid).channels) == 2
+
+
+def test_a_run_of_one_field_takes_fields_with_and_without_the_axis():
+    run = nn.load_run(CORPUS / "run_one", device="cpu")
+    plain = fdiff.sample(run.score, run.grid, 2, steps=2).fields
+    axis = fdiff.sample(run.score, run.grid, 2, steps=2, channels=1).fields
+    np.testing.assert_array_equal(plain, axis[:, 0])
+    with pytest.raises(ValueError, match="have 1 channel, got channels=2"):
+        fdiff.sample(run.score, run.grid, 2, channels=2)
 
 
 def test_a_channel_that_does_not_vary_is_named():

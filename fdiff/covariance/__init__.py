@@ -5,6 +5,7 @@ covariance operators too. Formulas, closed forms and tails: Lord, Powell and Sha
 Introduction to Computational Stochastic PDEs, ch. 4 and 7; Lindgren, Rue and Lindström (2011).
 """
 
+from fdiff.covariance.channels import ChannelCovariance, ChannelSummaries
 from fdiff.covariance.density import SpectralDensity
 from fdiff.covariance.families import (
     BesselCovariance,
@@ -21,8 +22,14 @@ from fdiff.covariance.operator import (
     TraceClassWarning,
 )
 
+# The covariance of data: of one field, or of several channels.
+Covariance = CovarianceOperator | ChannelCovariance
+
 __all__ = [
     "BesselCovariance",
+    "ChannelCovariance",
+    "ChannelSummaries",
+    "Covariance",
     "CovarianceOperator",
     "FiniteRankCovariance",
     "LaplaceCovariance",

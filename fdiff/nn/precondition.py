@@ -16,15 +16,13 @@ from torch import Tensor, nn
 
 from fdiff import backends
 from fdiff.backends.torch import cached
-from fdiff.covariance import CovarianceOperator
+from fdiff.covariance import Covariance, CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.nn.loss import mean_and_std, to_x0
 from fdiff.nn.precision import products_in
 from fdiff.nn.spectral import retained_modes
-from fdiff.nn.spectrum import ChannelSpectra
 from fdiff.score.mean import mean_coefficients
 
-Covariance = CovarianceOperator | ChannelSpectra  # of the data
 # What a network may be asked for. The score, which grows without bound as t -> 0, is none of it.
 LEARNED = ("x0", "noise", "velocity")
 

@@ -82,7 +82,7 @@ class Run:
             warnings.warn(sentence, stacklevel=2)
         told = torch.from_numpy(conditions.standardised(parameters)) if parameters else None
         batch = max(1, SAMPLING_BATCH_NODES // (4 * self.grid.size))
-        return NetworkScore(self.process, self.denoiser, told, batch)
+        return NetworkScore(self.process, self.denoiser, told, batch, len(self.fields))
 
 
 def load_run(

@@ -13,6 +13,7 @@ from fdiff.grid import Grid
 from fdiff.nn.precondition import Denoiser
 from fdiff.process import ForwardProcess
 from fdiff.score.base import Score
+from fdiff.score.mean import channels_of
 
 
 @final
@@ -28,8 +29,11 @@ class NetworkScore(Score):
     denoiser: Denoiser
     condition: Tensor | None = None  # (condition_channels,), for all samples
     batch: int = 64
+    channels: int | None = None  # of the fields; by default as many as the reference has
 
     def __post_init__(self) -> None:
+        if self.channels is None:
+            object.__setattr__(self, "channels", channels_of(*self.reference))
         if self.process.covariance != self.denoiser.noise:
             raise ValueError(
                 f"the network was trained for the noise {self.denoiser.noise!r}, the process has "
@@ -47,7 +51,9 @@ class NetworkScore(Score):
         precision = weight.dtype.to_complex() if state.is_complex() else weight.dtype
         # Networks see (samples, channels, *modes); fields of one channel may come without the axis.
         lead = state.shape[: state.ndim - grid.dim]
-        flat = state.reshape(-1, self._channels(lead), *grid.basis.shape)
+        self.check_channels(state, grid)
+        channels = self.channels or (lead[1] if len(lead) > 1 else 1)
+        flat = state.reshape(-1, channels, *grid.basis.shape)
         values = self.process.half_log_snr(t)
         if not isinstance(values, Tensor):
             values = torch.as_tensor(np.asarray(values))
@@ -64,8 +70,3 @@ class NetworkScore(Score):
         if condition is not None:
             condition = condition.to(c.device, half_log_snr.dtype).expand(len(c), -1)
         return self.denoiser.denoise_coefficients(half_log_snr, c, grid, condition)
-
-    def _channels(self, lead: tuple[int, ...]) -> int:
-        if len(lead) < 2:
-            return 1
-        return lead[1]

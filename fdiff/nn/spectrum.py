@@ -9,7 +9,7 @@ from typing import final
 
 import numpy as np
 
-from fdiff.covariance import CovarianceOperator
+from fdiff.covariance import ChannelCovariance, CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.score.mean import Field
 
@@ -60,31 +60,8 @@ class ShellSpectrum(CovarianceOperator):
         return self.tail == "exponential" or self.slope < -dim
 
 
-@final
-@dataclass(frozen=True)
-class ChannelSpectra:
-    """Covariance of fields of several channels, each with a spectrum of its own.
-
-    What a denoiser and a Gaussian reference use of a `CovarianceOperator`, with an axis of channels
-    in front: one operator on ``L2(D)`` a channel. What the channels say about each other is left to
-    the network.
-    """
-
-    channels: tuple[ShellSpectrum, ...]
-
-    def eigenvalues(self, grid: Grid) -> np.ndarray:
-        """``(channels, *grid.basis.shape)``"""
-        return np.stack([spectrum.eigenvalues(grid) for spectrum in self.channels])
-
-    def trace(self, grid: Grid) -> np.ndarray:
-        """One a channel."""
-        return np.array([spectrum.trace(grid) for spectrum in self.channels])
-
-    def tail_trace(self, grid: Grid) -> np.ndarray:
-        return np.array([spectrum.tail_trace(grid) for spectrum in self.channels])
-
-    def is_trace_class(self, dim: int) -> bool:
-        return all(spectrum.is_trace_class(dim) for spectrum in self.channels)
+# What the channels say about each other is left to the network.
+ChannelSpectra = ChannelCovariance
 
 
 @lru_cache(maxsize=64)

@@ -48,6 +48,10 @@ class EmpiricalScore(Score):
         return self.mixture.responsibilities(t, x, grid)
 
     @property
+    def channels(self):
+        return self.mixture.channels
+
+    @property
     def reference(self):
         return self.mixture.reference
 

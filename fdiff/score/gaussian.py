@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from fdiff import backends
-from fdiff.covariance import CovarianceOperator
+from fdiff.covariance import Covariance
 from fdiff.grid import Grid
 from fdiff.process import ForwardProcess, per_sample
 from fdiff.score.base import Score
@@ -24,7 +24,7 @@ class GaussianScore(Score):
 
     process: ForwardProcess
     mean: Mean  # a number, a callable of the coordinates, or a Field
-    covariance: CovarianceOperator  # C
+    covariance: Covariance  # C
 
     @property
     def reference(self):
@@ -65,13 +65,15 @@ def ratio(numerator, denominator):
 def log_gaussian_ratio(a, b, centre, marginal, grid: Grid):
     """``ln p(b) - ln p(a)`` of ``N(centre, marginal)``, one float64 a sample.
 
-    Summed over the modes of the basis, and over the channels that ``centre`` has.
+    Summed over the modes of the basis and over the channels, the axis before them: a second
+    leading axis of ``a``, or one that ``centre`` or ``marginal`` has.
     """
     backend = backends.of(a)
     a, b = backend.float64(a), backend.float64(b)
     weights = backend.constant(grid.basis.weights * grid.basis.retained, backend.real(b))
     products = backend.real_product(b - a, a + b - 2 * centre) * ratio(weights, marginal)
-    return -0.5 * products.sum(tuple(range(-max(grid.dim, centre.ndim), 0)))
+    channels = max(centre.ndim, marginal.ndim) > grid.dim or products.ndim > grid.dim + 1
+    return -0.5 * products.sum(tuple(range(-grid.dim - channels, 0)))
 
 
 def _scalar(m, like):

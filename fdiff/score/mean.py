@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 
 from fdiff import levels
+from fdiff.covariance import ChannelCovariance, Covariance
 from fdiff.grid import Grid
 
 
@@ -41,6 +42,36 @@ class Average:
 
 
 Mean = float | Callable[..., np.ndarray] | Field | Average
+
+
+def channels_of(mean: Mean, covariance: Covariance | None = None) -> int | None:
+    """How many channels the fields of a law ``N(mean, covariance)`` have.
+
+    None where neither argument has an axis of channels: such a law is that of one field without
+    the axis, and of any number of independent channels as well.
+
+    Raises:
+        ValueError: a mean and a covariance with different numbers of channels.
+    """
+    found = _channels_of_mean(mean)
+    if isinstance(covariance, ChannelCovariance):
+        count = len(covariance.channels)
+        if found not in (None, count):
+            raise ValueError(
+                f"the mean has {found} channels and the covariance {count}: give both the same"
+            )
+        return count
+    return found
+
+
+def _channels_of_mean(mean: Mean) -> int | None:
+    if isinstance(mean, Field):
+        axes = mean.values.ndim - mean.grid.dim
+        return mean.values.shape[axes - 1] if axes else None
+    if isinstance(mean, Average):
+        counts = {_channels_of_mean(one) for one in mean.means} - {None}
+        return max(counts, default=None, key=lambda count: count or 0)
+    return None
 
 
 def mean_coefficients(mean: Mean, grid: Grid) -> np.ndarray:

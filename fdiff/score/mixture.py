@@ -15,7 +15,7 @@ from fdiff.grid import Grid
 from fdiff.process import ForwardProcess, per_sample
 from fdiff.score.base import Score
 from fdiff.score.gaussian import log_gaussian_ratio, ratio
-from fdiff.score.mean import Average, Field, Mean, mean_coefficients
+from fdiff.score.mean import Average, Field, Mean, channels_of, mean_coefficients
 
 
 @final
@@ -78,7 +78,16 @@ class MixtureScore(Score):
     def log_density_ratio_coefficients(self, t, a, b, grid: Grid):
         at = _Marginal(self, t, a, grid)
         common = log_gaussian_ratio(a, b, at.m * at.centre, at.marginal, grid)
-        return at.log_mixture(b) - at.log_mixture(a) + common
+        ratio = at.log_mixture(b) - at.log_mixture(a)
+        # Channels that the means do not tell apart are independent mixtures.
+        return (ratio if ratio.ndim == common.ndim else ratio.sum(-1)) + common
+
+    @property
+    def channels(self) -> int | None:
+        if isinstance(self.means, Field):  # whose first axis is that of the components
+            axes = self.means.values.ndim - self.means.grid.dim
+            return self.means.values.shape[axes - 1] if axes > 1 else None
+        return channels_of(Average(tuple(self.means), tuple(self.probabilities.tolist())))
 
     @cached_property
     def reference(self):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from fdiff.covariance import CovarianceOperator
+from fdiff.covariance import Covariance
 from fdiff.grid import Grid
 from fdiff.process import ForwardProcess
 from fdiff.score.base import Score
@@ -26,7 +26,7 @@ class WienerScore(Score):
 
     process: ForwardProcess
     mean: Mean
-    covariance: CovarianceOperator
+    covariance: Covariance
 
     @cached_property
     def _gaussian(self) -> GaussianScore:

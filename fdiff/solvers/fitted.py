@@ -76,6 +76,7 @@ class CorrectionPaths:
         solver = GaussianExact() if solver is None else solver
         problem, mesh = Problem(score, grid), times(score.process, fine)
         _, covariance = solver.reference_of(problem)  # a score without one says so here
+        channels = score.channels_for(channels)
         white = noise.white_coefficients(grid, seed, noise.START, size, 0, channels)
         x, memory = score.marginal(float(mesh[0]), white, grid, seed, 0), ()
         kept = []

@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 
-from fdiff.covariance import CovarianceOperator
+from fdiff.covariance import Covariance
 from fdiff.grid import Grid
 from fdiff.process import ForwardProcess
 from fdiff.score.mean import Mean, mean_coefficients
@@ -34,7 +34,7 @@ class GaussianExact(Solver):
     """
 
     order: int = 2  # type: ignore[misc]  # 1, 2 or 3
-    reference: tuple[Mean, CovarianceOperator] | None = None
+    reference: tuple[Mean, Covariance] | None = None
 
     start = "exact"
 
@@ -73,7 +73,7 @@ class GaussianExact(Solver):
         mu = problem.constant(mean_coefficients(mean, problem.grid), x)
         return mu + problem.constant(scale, x) * (x - problem.scales(t)[0] * mu)
 
-    def reference_of(self, problem: Problem) -> tuple[Mean, CovarianceOperator]:
+    def reference_of(self, problem: Problem) -> tuple[Mean, Covariance]:
         """The Gaussian reference ``(mean, covariance)`` that the steps use."""
         reference = self.reference if self.reference is not None else problem.score.reference
         if reference is None:
@@ -87,7 +87,7 @@ class GaussianExact(Solver):
 # Each time ends one step and begins the next: two entries are all that a run uses again.
 @lru_cache(maxsize=2)
 def _marginal_root(
-    process: ForwardProcess, covariance: CovarianceOperator, grid: Grid, t: float
+    process: ForwardProcess, covariance: Covariance, grid: Grid, t: float
 ) -> np.ndarray:
     """``sqrt(Sigma)`` per mode."""
     m, s = process.mean_factor(t), process.std(t)

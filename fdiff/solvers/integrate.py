@@ -59,6 +59,8 @@ def sample(
     error), whatever ``size``, ``batch``, ``backend`` or order of calls.
 
     Args:
+        channels: of the samples, whose shape is then ``(size, channels, *grid.shape)``; by
+            default as many as the score has, and no such axis where it has one or does not say.
         steps: number of steps, on a grid uniform in ``lambda`` from ``T`` to 1e-3; or give
             ``times``, a decreasing array.
         solver: a scheme of `fdiff.solvers`; `GaussianExact` of order 2 by default.
@@ -88,6 +90,7 @@ def sample(
     if dtype not in ("float32", "float64"):
         raise ValueError(f'dtype must be "float32" or "float64", got {dtype!r}')
     start = solver.start if start is None else start
+    channels = score.channels_for(channels)
     make = _Start(score, grid, float(times[0]), start, channels, (backend, dtype, device), size)
     chunk = size if batch is None else min(max(1, batch), size)
     begins = range(0, size, chunk)
@@ -154,6 +157,7 @@ class _Start:
                     f"start holds {size} fields, shape ({size}, *{grid.shape}) or with channels; "
                     f"got {tuple(start.shape)}"
                 )
+            score.check_channels(start, grid)
             self.coefficients = grid.basis.project(grid.basis.forward(start))
 
     def __call__(self, seed: int, first: int, begin: int, count: int):

@@ -94,8 +94,7 @@ def metropolised_langevin(problem, x, t: float, delta: float, noise):
     products = backend.float64(products) * problem.constant(precision, backend.float64(products))
     proposals = -0.5 * products.reshape(len(x), -1).sum(-1)
     density = problem.score.log_density_ratio_coefficients(t, x, proposal, grid)
-    # Channels that the score takes for separate fields are accepted or rejected together.
-    log_ratio = backend.to_numpy(density.reshape(len(x), -1).sum(-1) + proposals)
+    log_ratio = backend.to_numpy(density + proposals)
     accepted = noise.log_uniforms() < log_ratio
     chosen = backend.from_numpy(accepted, device=getattr(x, "device", None))
     return backend.where(backend.pad_axes(chosen, x.ndim - 1), proposal, x), accepted
