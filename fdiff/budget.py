@@ -15,7 +15,7 @@ from typing import final
 import numpy as np
 
 from fdiff import laws, levels
-from fdiff.covariance import CovarianceOperator
+from fdiff.covariance import Covariance
 from fdiff.grid import Grid
 from fdiff.process import ForwardProcess
 from fdiff.score.mean import Field, Mean, mean_coefficients
@@ -143,7 +143,7 @@ def _saved(figure, path):
 def error_budget(
     process: ForwardProcess,
     mean: Mean,
-    covariance: CovarianceOperator,
+    covariance: Covariance,
     grid: Grid,
     solver: Solver | None = None,
     steps: int = 10,
@@ -153,6 +153,10 @@ def error_budget(
     close: bool = True,
 ) -> ErrorBudget:
     """The error of ``fdiff.sample`` with these arguments, for data ``N(mean, covariance)``.
+
+    Data with several channels are one function with values in ``R^channels``: squared distances
+    are summed over the channels, each in its own unit, and modes are counted in every channel. For
+    the budget of one channel by itself give its own mean and covariance.
 
     Raises:
         ValueError: a solver that is not affine in the state (adaptive or Metropolised).
@@ -175,8 +179,8 @@ def error_budget(
     def distance(a, b):
         return laws.wasserstein2(a, b, grid)
 
-    truncation = math.sqrt(covariance.tail_trace(grid) + _mean_tail(mean, grid))
-    weights = grid.basis.weights * grid.basis.retained
+    truncation = _truncation(mean, covariance, grid)
+    weights = np.broadcast_to(grid.basis.weights * grid.basis.retained, target.variance.shape)
     present = target.variance > 0
     lost = int((weights * (out.variance < 0.5 * target.variance))[present].sum())
     ratio = _snr_ratio(process, target.variance, grid, float(times[0]))
@@ -199,7 +203,7 @@ def error_budget(
 def suggest(
     process: ForwardProcess,
     mean: Mean,
-    covariance: CovarianceOperator,
+    covariance: Covariance,
     accuracy: float,
     grid: Grid,
     solver: Solver | None = None,
@@ -218,7 +222,7 @@ def suggest(
         raise ValueError(f"an accuracy is positive, got {accuracy}")
     accuracy *= math.sqrt(grid.volume)
     share = accuracy / math.sqrt(2)  # for the truncation, and for all the rest
-    while math.sqrt(covariance.tail_trace(grid) + _mean_tail(mean, grid)) > share:
+    while _truncation(mean, covariance, grid) > share:
         if 2 * max(grid.shape) > LARGEST[grid.dim]:
             raise ValueError(
                 f"modes beyond {grid.shape} alone err by more than {accuracy:.1e}: the data are "
@@ -244,13 +248,18 @@ def suggest(
             )
 
 
+def _truncation(mean: Mean, covariance: Covariance, grid: Grid) -> float:
+    """``E ||u - u_n||^2`` beyond the grid, its square root, over all channels."""
+    return math.sqrt(float(np.sum(covariance.tail_trace(grid))) + _mean_tail(mean, grid))
+
+
 def _mean_tail(mean: Mean, grid: Grid) -> float:
     """``sum |mu_k|^2`` beyond the grid; of a callable, on a grid four times as fine."""
     known = mean.grid.shape if isinstance(mean, Field) else grid.refine(4).shape
     fine = grid.with_shape(tuple(map(max, known, grid.shape)))
     c = mean_coefficients(mean, fine)
     lost = c - levels.prolong(levels.restrict(c, fine, grid), grid, fine)
-    return float(fine.basis.inner(lost, lost))
+    return float(np.sum(fine.basis.inner(lost, lost)))
 
 
 def _snr_ratio(process: ForwardProcess, spectrum: np.ndarray, grid: Grid, t: float) -> float:
@@ -258,7 +267,7 @@ def _snr_ratio(process: ForwardProcess, spectrum: np.ndarray, grid: Grid, t: flo
     signal = process.mean_factor(t) ** 2 * spectrum
     if ((q == 0) & (signal > 0)).any():
         return math.inf
-    return float(np.divide(signal, q, out=np.zeros_like(q), where=q > 0).max())
+    return float(np.divide(signal, q, out=np.zeros_like(signal), where=q > 0).max())
 
 
 def _notes(process, covariance, grid, start, ratio, lost):

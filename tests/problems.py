@@ -45,3 +45,65 @@ class TP1:
     def score(cls, grid: fdiff.Grid, prior: fdiff.CovarianceOperator | None = None):
         mean = fdiff.Field(grid.basis.inverse(cls.mean(grid)), grid)
         return fdiff.GaussianScore(cls.process(prior), mean, cls.data)
+
+
+class PosteriorScore(fdiff.Score):
+    """Exact score of Gaussian data given their values at some nodes, measured with noise.
+
+    Data ``N(mu, C)``, observations ``y = u(x_i) + N(0, r)``: the posterior is ``N(mu + G (y - H
+    mu), C - G H C)`` with the gain ``G = C H^T (H C H^T + r)^-1``, and the law of ``X_t`` ``N(m
+    mu_p, m^2 C_p + s^2 Q)``. Its denoiser is affine and couples the modes. All of it is computed
+    with matrices between nodes, from the kernels of the operators.
+    """
+
+    def __init__(self, process, mean, covariance, grid, nodes, values, noise=0.01):
+        self.process, self.grid = process, grid
+        self.reference_law = (mean, covariance)
+        prior, self.noise = (_between_nodes(q, grid) for q in (covariance, process.covariance))
+        mu = np.full(grid.size, float(mean))
+        seen = prior[:, nodes]
+        gain = seen @ np.linalg.inv(seen[nodes] + noise * np.eye(len(nodes)))
+        self.mean = mu + gain @ (np.asarray(values) - mu[nodes])
+        self.covariance = prior - gain @ seen.T
+
+    @property
+    def reference(self):
+        return self.reference_law  # of the data before the observation
+
+    def law(self, t):
+        """Mean and covariance of ``X_t`` at the nodes."""
+        m, s = self.process.mean_factor(t), self.process.std(t)
+        return m * self.mean, m * m * self.covariance + s * s * self.noise
+
+    def gain(self, t):
+        """``K`` with ``D(t, x) = mu_p + K (x - m mu_p)``, between nodes."""
+        precision = np.linalg.pinv(self.law(t)[1], rcond=1e-12, hermitian=True)
+        return self.process.mean_factor(t) * self.covariance @ precision
+
+    def denoise_coefficients(self, t, c, grid):
+        x = self._flat(grid.basis.inverse(c))
+        times = np.broadcast_to(t, len(x))
+        out = np.empty_like(x)
+        for one in np.unique(times):
+            rows = times == one
+            out[rows] = self.mean + (x[rows] - self.law(one)[0]) @ self.gain(one).T
+        return self._modes(out)
+
+    def marginal(self, t, white, grid, seed, first):
+        mean, covariance = self.law(t)
+        values, vectors = np.linalg.eigh(covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0) * grid.cell_volume) @ vectors.T
+        return self._modes(mean + self._flat(grid.basis.inverse(white)) @ root)
+
+    def _flat(self, fields):
+        return fields.reshape(*fields.shape[: fields.ndim - self.grid.dim], -1)
+
+    def _modes(self, flat):
+        basis = self.grid.basis
+        return basis.project(basis.forward(flat.reshape(*flat.shape[:-1], *self.grid.shape)))
+
+
+def _between_nodes(operator, grid):
+    """``C(x_i, x_j)``, one row a node."""
+    points = np.stack(np.broadcast_arrays(*grid.coordinates()), -1).reshape(-1, grid.dim)
+    return np.stack([operator.kernel(grid, at).ravel() for at in points])

@@ -320,7 +320,7 @@ def test_paths_may_go_down_to_time_zero(name, low, high):
 
 def test_uncoupled_noise_does_not_converge(monkeypatch):
     """The planted error: paths with independent noise differ by the spread of the law."""
-    monkeypatch.setattr(laws, "_clock_weights", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr(laws.strong, "_clock_weights", lambda *_: (0.0, 0.0))
     errors = [strong(solvers.Ancestral(), n) for n in (64, 256)]
     assert_allclose(errors, math.sqrt(2.0), rtol=0.1)
 

@@ -103,7 +103,7 @@ def test_uncoupled_noise_fails_the_strong_order(monkeypatch):
         return order([1 / count for count in counts], errors, declared=1).verdict
 
     assert judged() is Verdict.PASS
-    monkeypatch.setattr(laws, "_clock_weights", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr(laws.strong, "_clock_weights", lambda *_: (0.0, 0.0))
     assert judged() is Verdict.FAIL
 
 
@@ -117,7 +117,7 @@ def test_the_clock_of_another_scheme_couples_noise_wrongly():
     first = math.exp(between - stop) * math.sqrt(-math.expm1(2 * (start - between)))
     second = math.sqrt(-math.expm1(2 * (between - stop)))
     whole = math.sqrt(-math.expm1(2 * (start - stop)))
-    right = laws._clock_weights(ancestral, process, t, middle, u)
-    wrong = laws._clock_weights(euler, process, t, middle, u)
+    right = laws.strong._clock_weights(ancestral, process, t, middle, u)
+    wrong = laws.strong._clock_weights(euler, process, t, middle, u)
     np.testing.assert_allclose(np.multiply(whole, right), [first, second], rtol=1e-12)
     assert np.abs(np.multiply(whole, wrong) - [first, second]).max() > 0.01 * whole
