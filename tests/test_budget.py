@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -144,3 +146,54 @@ def test_the_figure_over_steps_has_a_panel_a_solver(tmp_path):
     figure = budget.steps_figure(panels, tmp_path / "steps.svg")
     assert [axes.get_title() for axes in figure.axes] == ["GaussianExact", "DDIM"]
     assert (tmp_path / "steps.svg").stat().st_size > 5000
+
+
+# Several channels
+
+SECOND = fdiff.BesselCovariance(40.0, 9.0, 1.5)
+BOTH = fdiff.ChannelCovariance((TP1.data, SECOND))
+
+
+@pytest.mark.parametrize("start", ["prior", "exact"])
+@pytest.mark.parametrize("name", ["gaussian-exact", "ancestral", "dpm-2m"])
+def test_the_budget_of_independent_channels_adds_up_in_squares(name, start):
+    grid, solver = TP1.grid(16), solvers.SCHEMES[name]()
+    means = [lambda x: np.cos(2 * np.pi * x), lambda x: 2.0 + np.sin(40 * np.pi * x)]
+    fine = grid.refine(4)
+    values = np.stack([mean(fine.points(0)) for mean in means])
+    options = {"solver": solver, "steps": 4, "start": start}
+    both = budget.error_budget(TP1.process(), fdiff.Field(values, fine), BOTH, grid, **options)
+    alone = [
+        budget.error_budget(TP1.process(), fdiff.Field(v, fine), c, grid, **options)
+        for v, c in zip(values, BOTH.channels)
+    ]
+    for part in ("initial", "step", "stop", "truncation", "total", "scale"):
+        expected = math.hypot(*(getattr(one, part) for one in alone))
+        assert getattr(both, part) == pytest.approx(expected, rel=1e-9, abs=1e-14), part
+    for count in ("lost_modes", "retained_modes"):
+        assert getattr(both, count) == sum(getattr(one, count) for one in alone)
+    assert both.snr_ratio == max(one.snr_ratio for one in alone)
+
+
+def test_a_suggestion_for_two_channels_keeps_the_accuracy_over_both():
+    accuracy = 0.05
+    out = budget.suggest(TP1.process(), 0.0, BOTH, accuracy, TP1.grid(8))
+    assert out.total <= accuracy * math.sqrt(out.grid.volume)
+    one = [budget.suggest(TP1.process(), 0.0, c, accuracy, TP1.grid(8)) for c in BOTH.channels]
+    assert out.grid.size >= max(x.grid.size for x in one)
+
+
+def test_the_law_of_two_channels_is_that_of_each():
+    grid, solver = TP1.grid(9), solvers.SDEDPMSolverPP2M()
+    mean = np.stack([TP1.mean(grid), 0.5 * TP1.mean(grid)])
+    times = solvers.times(TP1.process(), 5)
+    known = (TP1.process(), mean, BOTH.eigenvalues(grid), grid, times, "prior")
+    both = laws.sampler_law(solver, *known, close=True)
+    for i, (mu, c) in enumerate(zip(mean, BOTH.channels)):
+        one = laws.sampler_law(
+            solver, TP1.process(), mu, c.eigenvalues(grid), grid, times, "prior", close=True
+        )
+        assert_allclose(both.mean[i], one.mean, rtol=1e-12, atol=1e-14)
+        assert_allclose(both.variance[i], one.variance, rtol=1e-12)
+    with pytest.raises(ValueError, match="different channels"):
+        laws.sampler_law(solver, TP1.process(), mean, np.ones((3, *grid.basis.shape)), grid, times)

@@ -109,6 +109,10 @@ def test_a_run_of_two_fields_samples_both_without_being_told():
     covariance = run.score.reference[1]
     assert covariance.sample(run.grid, 4).shape == (4, 2, *run.grid.shape)
     assert len(covariance.summary(run.grid).channels) == 2
+    # The linear model's law has no error of the sampler, only modes that the grid lacks.
+    budget = fdiff.error_budget(run.process, *run.score.reference, run.grid)
+    assert budget.retained_modes == 2 * run.grid.size
+    assert budget.total == pytest.approx(np.sqrt(covariance.tail_trace(run.grid).sum()), rel=1e-3)
 
 
 def test_a_run_of_one_field_takes_fields_with_and_without_the_axis():
