@@ -28,6 +28,7 @@ _HOME = {
     "FunctionSchedule": "schedule",
     "LinearSchedule": "schedule",
     "NoiseSchedule": "schedule",
+    "InitialLawWarning": "errors",
     "ErrorBudget": "budget",
     "error_budget": "budget",
     "ForwardProcess": "process",

@@ -1,4 +1,4 @@
-"""The errors that a user may want to catch by name, whatever part of fdiff raises them."""
+"""The errors and warnings that a user may want to catch by name, whatever part raises them."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ class UnreadableHere(ValueError):
 
 class InUseError(ValueError):
     """Another process writes where this one was to; the message names it."""
+
+
+class InitialLawWarning(UserWarning):
+    """A sampler starts from N(0, Q) where the process has not forgotten its data.
+
+    The samples then have another law than the data's, however many steps are taken; the message
+    says by how much.
+    """

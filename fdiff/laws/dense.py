@@ -164,7 +164,7 @@ def _coordinates(score: Score, grid: Grid) -> RealCoordinates:
 def _start(problem: Problem, at: RealCoordinates, t: float, start) -> DenseLaw:
     if isinstance(start, Law | DenseLaw):
         law = as_dense(start, problem.grid)
-        if law.coordinates != at:
+        if law.coordinates.channels != at.channels:
             raise ValueError(
                 f"the start has {law.coordinates.channels} channels, the score {at.channels}"
             )

@@ -16,6 +16,7 @@ from fdiff.score.base import Score
 from fdiff.solvers.base import Problem, Solver
 from fdiff.solvers.draws import Clock, StepNoise, WienerPath
 from fdiff.solvers.gaussian_exact import GaussianExact
+from fdiff.solvers.initial_law import warn_of_prior_start
 from fdiff.solvers.time_grids import checked_times
 from fdiff.solvers.time_grids import times as time_grid
 
@@ -78,6 +79,10 @@ def sample(
     Raises:
         ValueError: an argument out of range.
         DivergenceError: the state is not finite any more.
+
+    Warns:
+        InitialLawWarning: a start from N(0, Q) where the law at the first time is another one, so
+            that the samples' law is off by more than 2 % of the data's standard deviation.
     """
     solver = GaussianExact() if solver is None else solver
     if times is None:
@@ -92,6 +97,8 @@ def sample(
     start = solver.start if start is None else start
     channels = score.channels_for(channels)
     make = _Start(score, grid, float(times[0]), start, channels, (backend, dtype, device), size)
+    if isinstance(start, str) and start == "prior":
+        warn_of_prior_start(score, grid, float(times[0]), solver)
     chunk = size if batch is None else min(max(1, batch), size)
     begins = range(0, size, chunk)
     clock = None if path is None else Clock(path, solver, score.process, times)
