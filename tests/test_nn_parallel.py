@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -142,7 +143,7 @@ with nn.team() as team:
 
 def test_two_processes_train_as_one_and_end_with_the_first_error(folder):
     (folder / "program.py").write_text(PROGRAM)
-    tables = tomllib.loads(SMALL.format(schedule="mlmc"))
+    tables = tomllib.loads(SMALL.format(schedule="mlmc").replace("[6, 4]", "[4, 4]"))
     (folder / "config").write_text(repr(tables))
     with dataset.open(folder / "data.h5") as file:
         fields = file.fields("u")
@@ -195,3 +196,42 @@ def test_more_processes_than_fields_and_unknown_devices_are_refused(folder):
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="no CUDA device"), nn.team("cuda"):
             pass
+
+
+# Names that torch knows, of devices without values (meta), of builds that nobody has (fpga, hpu),
+# of another maker than this machine's (xpu, mps), or beyond the last one (cuda:99).
+UNUSABLE = ["meta", "fpga", "hpu", "cuda:99"] + [
+    name
+    for name, module in (("mps", torch.backends.mps), ("xpu", torch.xpu), ("cuda", torch.cuda))
+    if not module.is_available()
+]
+
+
+@pytest.mark.parametrize("device", UNUSABLE)
+def test_a_device_that_cannot_compute_ends_in_a_sentence_before_anything_is_read(
+    tmp_path, capsys, device
+):
+    missing = str(tmp_path / "none")
+    for command in (["train", missing], ["sample", missing]):
+        assert main([*command, "--out", str(tmp_path / "x"), "--device", device]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert re.match(rf"fdiff: torch .*'{device}' here.*: use cpu$", line)
+    law = fdiff.BesselCovariance(20.0, 60.0, 2.5)
+    process = fdiff.ForwardProcess(law, fdiff.LinearSchedule())
+    score = fdiff.GaussianScore(process, 0.0, law)
+    with pytest.raises(ValueError, match="use cpu"):
+        fdiff.sample(score, GRID, 2, 2, backend="torch", device=device)
+    with pytest.raises(ValueError, match='use backend="torch"'):
+        fdiff.sample(score, GRID, 2, 2, device=device)
+
+
+def test_a_device_of_wrong_results_is_refused(monkeypatch):
+    from fdiff.backends import torch as backend
+
+    monkeypatch.setattr(torch.fft, "irfft", lambda c, n: torch.zeros(n, dtype=torch.float64))
+    backend._fault.cache_clear()
+    with pytest.raises(ValueError, match=r"on the device 'cpu' here \(its results are wrong\)"):
+        nn.load_run("nowhere", device="cpu")
+    monkeypatch.undo()
+    backend._fault.cache_clear()
+    assert backend.device_named("cpu") == backend.device_named() == torch.device("cpu")

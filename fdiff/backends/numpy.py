@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -53,6 +54,23 @@ def constant(array, like):
 def _cast(array, real):
     kind = np.result_type(real, np.complex64) if np.iscomplexobj(array) else real
     return array.astype(kind, copy=False)
+
+
+def lasting():
+    """A context in which arrays are made that are kept; see `fdiff.backends.torch.lasting`."""
+    return nullcontext()
+
+
+def device_named(device=None) -> None:
+    """Nothing: numpy computes on the CPU.
+
+    Raises:
+        ValueError: another device.
+    """
+    if device is not None and str(device) != "cpu":
+        raise ValueError(
+            f'backend="numpy" computes on the CPU, not on {str(device)!r}: use backend="torch"'
+        )
 
 
 def from_numpy(array, dtype=None, device=None):

@@ -17,12 +17,17 @@ where, stack, concatenate, zeros_like = torch.where, torch.stack, torch.cat, tor
 logaddexp = torch.logaddexp
 
 
-def cached(maxsize: int) -> Callable[[Callable], Callable]:
-    """`lru_cache` for functions that make tensors: outside inference mode, whoever asks first.
+def lasting():
+    """A context in which tensors are made that are kept: outside inference mode, whoever asks.
 
     Autograd could not save them otherwise.
     """
-    return lambda make: lru_cache(maxsize)(torch.inference_mode(False)(make))
+    return torch.inference_mode(False)
+
+
+def cached(maxsize: int) -> Callable[[Callable], Callable]:
+    """`lru_cache` for functions that make tensors, see `lasting`."""
+    return lambda make: lru_cache(maxsize)(lasting()(make))
 
 
 def forward(u, grid, threads: int = 1) -> torch.Tensor:
@@ -85,6 +90,45 @@ def from_tensor(tensor, dtype=None, device=None):
 
 def to_numpy(array) -> np.ndarray:
     return array.detach().cpu().numpy()
+
+
+def device_named(device=None) -> torch.device:
+    """The device of a name such as ``"cpu"`` or ``"cuda:1"``; the CPU without one.
+
+    Raises:
+        ValueError: no such device, or one that cannot compute here what fdiff needs.
+    """
+    if device is None:
+        return torch.device("cpu")
+    try:
+        where = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f'a device is "cpu", "cuda" or "cuda:1", not {device!r}') from None
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"torch finds no CUDA device for {str(device)!r} here: use cpu")
+    fault = _fault(where)
+    if fault:
+        raise ValueError(
+            f"torch cannot compute on the device {str(device)!r} here ({fault}): use cpu"
+        )
+    return where
+
+
+@lru_cache(maxsize=16)
+def _fault(where: torch.device) -> str:
+    """What keeps a device from double precision, complex numbers and FFTs; empty where it has them.
+
+    A name says nothing of that: torch knows names of devices that this machine, or this build of
+    torch, does not have, and some that have no double precision.
+    """
+    try:
+        u = torch.arange(6, dtype=torch.float64, device=where)
+        back = torch.fft.irfft(torch.fft.rfft(u), n=6).cpu()
+    except Exception as error:  # whatever the part of torch for a device may raise
+        words = str(error).strip() or type(error).__name__
+        return words.splitlines()[0].split(". ")[0].rstrip(".")[:160]
+    right = bool((back - torch.arange(6)).abs().max() < 1e-12)
+    return "" if right else "its results are wrong"
 
 
 def zeros(shape, like):

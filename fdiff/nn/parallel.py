@@ -17,6 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from fdiff.backends.torch import device_named
+
 CPU = torch.device("cpu")
 FAILED = "fdiff/failed"  # counts the processes that failed, in the store that all share
 
@@ -57,23 +59,6 @@ class Team:
                 dist.barrier()
 
 
-def device_named(device: str | torch.device | None) -> torch.device:
-    """The device of a name; the CPU without one.
-
-    Raises:
-        ValueError: no such device here.
-    """
-    if device is None:
-        return CPU
-    try:
-        where = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f'a device is "cpu", "cuda" or "cuda:1", not {device!r}') from None
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"torch finds no CUDA device for {device!r} here: use cpu")
-    return where
-
-
 @contextmanager
 def team(device: str | torch.device | None = None) -> Iterator[Team]:
     """The processes that ``torchrun`` started, or this one alone.
@@ -85,12 +70,12 @@ def team(device: str | torch.device | None = None) -> Iterator[Team]:
     the others, which it leaves in the lurch, exit with status 1.
 
     Raises:
-        ValueError: a device that is not here.
+        ValueError: a device that is not here, or cannot be used.
     """
-    where = device_named(device)
     count = int(os.environ.get("WORLD_SIZE", 1))
-    if where.type == "cuda" and where.index is None and (count > 1 or dist.is_initialized()):
-        where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    own = str(device) == "cuda" and (count > 1 or dist.is_initialized())
+    where = device_named(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if own else device)
+    if own:
         torch.cuda.set_device(where)
     if dist.is_initialized():
         yield Team(dist.get_rank(), dist.get_world_size(), where)

@@ -15,10 +15,10 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from fdiff.backends.torch import device_named
 from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.nn import checkpoint as files
-from fdiff.nn import parallel
 from fdiff.nn.condition import Conditions
 from fdiff.nn.config import Config
 from fdiff.nn.precondition import Denoiser
@@ -95,11 +95,11 @@ def load_run(
 
     Raises:
         FileNotFoundError: no such run.
-        ValueError: a damaged file, or weights of another network.
+        ValueError: a damaged file, weights of another network, or a device that cannot be used.
     """
     directory = Path(directory)
+    where = device_named(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     description = read_description(directory)
-    where = parallel.device_named(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     denoiser = build_denoiser(description, network)
     tensors = files.read_tensors(directory / "model.safetensors")
     files.copy_into(denoiser, tensors, str(directory / "model.safetensors"))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fdiff import noise
+from fdiff.backends.torch import device_named
 from fdiff.grid import Grid
 from fdiff.nn import augment
 from fdiff.nn.checkpoint import weights_of
@@ -84,7 +85,7 @@ class MultilevelTrainer:
     ):
         self.config = config = TrainingConfig() if config is None else config
         self.team = team = Team() if team is None else team
-        self.device = team.device if device is None else torch.device(device)
+        self.device = team.device if device is None else device_named(device)
         if min(config.batch_size) < team.size:
             raise ValueError(
                 f"batch_size {config.batch_size} leaves some of the {team.size} processes without "

@@ -134,13 +134,14 @@ class MixtureScore(Score):
             means = self.component_means(grid)
             centre = np.tensordot(self.probabilities, means, 1)
             centred = means - centre
-            wide = backend.float64(backend.real(like))
-            flat = backend.constant(centred, wide).reshape(self.count, -1)
-            squares = backend.constant(np.abs(centred) ** 2, wide).reshape(self.count, -1)
             self._kept.clear()  # one grid at a time: the means may be a whole data set
-            self._kept[key] = (
-                backend.constant(centre, wide), backend.interleaved(flat), squares
-            )  # fmt: skip
+            with backend.lasting():
+                wide = backend.float64(backend.real(like))
+                flat = backend.constant(centred, wide).reshape(self.count, -1)
+                squares = backend.constant(np.abs(centred) ** 2, wide).reshape(self.count, -1)
+                self._kept[key] = (
+                    backend.constant(centre, wide), backend.interleaved(flat), squares
+                )  # fmt: skip
         return self._kept[key]
 
 

@@ -155,7 +155,8 @@ class _Start:
 
     def __init__(self, score: Score, grid: Grid, t: float, start, channels, kind, size: int):
         self.score, self.grid, self.t, self.start = score, grid, t, start
-        self.channels, self.kind = channels, kind
+        name, dtype, device = kind
+        self.channels, self.kind = channels, (backends.named(name), dtype, device)
         if isinstance(start, str) and start not in ("prior", "exact"):
             raise ValueError(f'start must be "prior", "exact" or an array, got {start!r}')
         if not isinstance(start, str):
@@ -166,12 +167,13 @@ class _Start:
                 )
             score.check_channels(start, grid)
             self.coefficients = grid.basis.project(grid.basis.forward(start))
+        else:
+            backends.named(name).device_named(device)  # refuses one that cannot be used
 
     def __call__(self, seed: int, first: int, begin: int, count: int):
         if not isinstance(self.start, str):
             return self.coefficients[begin : begin + count]
-        name, dtype, device = self.kind
-        backend = backends.named(name)
+        backend, dtype, device = self.kind
         white = noise.white_coefficients(self.grid, seed, noise.START, count, first, self.channels)
         if self.start == "prior":
             white *= self.score.process.covariance.multiplier(self.grid, 0.5)
