@@ -94,6 +94,7 @@ def test_a_run_directory_brings_back_the_same_score(tmp_path):
         np.testing.assert_array_equal(a, b)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
         "config.toml",
+        "fingerprints.safetensors",
         "metrics.jsonl",
         "model.safetensors",
         "optimizer.safetensors",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fdiff.cli.output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from fdiff.dataset import Dataset
+    from fdiff.dataset.fingerprint import Fingerprints
 
 # What the printed table shows; metrics.json and the report hold all of them.
 HEADLINE = ("energy_distance", "spectrum_error", "kurtosis", "std", "pointwise_w1", "gradient_w1")
@@ -65,9 +69,9 @@ def evaluate_files(
         ValueError: different boxes, a missing field or time, or data that were trained on.
     """
     from fdiff import dataset, levels, metrics
+    from fdiff.dataset.fingerprint import Fingerprints
 
     with dataset.open(samples) as drawn, dataset.open(against) as truth:
-        refuse_overlap(drawn, truth, split)
         unfinished = drawn.provenance.get("unfinished")
         if unfinished:
             say(f"warning: the network of {samples} was {unfinished}")
@@ -75,7 +79,14 @@ def evaluate_files(
         moment = float(drawn.times[-1]) if time is None else time
         x, y = drawn.fields(name), truth.fields(name, moment, split)
         grid, truth_grid = drawn.grid, truth.grid
-    common = metrics.common_grid(grid, truth_grid)
+        common = metrics.common_grid(grid, truth_grid)
+        refuse_overlap(
+            drawn,
+            truth,
+            Fingerprints.of(x, grid, [name]),
+            Fingerprints.of(y, truth_grid, [name]),
+            split,
+        )
     if grid.shape != truth_grid.shape:
         say(f"grids {grid.shape} and {truth_grid.shape}: compared on {common.shape}, restricted")
     rows = [row.as_dict() for row in metrics.compare(x, y, grid, truth_grid, seed=seed)]
@@ -88,21 +99,38 @@ def evaluate_files(
     return rows
 
 
-def refuse_overlap(samples, truth, split: str | None) -> None:
-    """Raises ValueError where data to compare with were trained on, or are the samples."""
-    known = set(truth.identities(split))
-    shared = known.intersection(samples.provenance.get("trained_on", {}).get("identities", ()))
-    same = known.intersection(samples.identities())
+def refuse_overlap(
+    samples: Dataset,
+    truth: Dataset,
+    drawn: Fingerprints,
+    fields: Fingerprints,
+    split: str | None,
+) -> None:
+    """Raises ValueError where data to compare with were trained on, or are the samples.
+
+    ``drawn`` and ``fields``: the fingerprints of what is compared, of the file of samples and of
+    the data.
+    """
+    from fdiff.dataset import shared
+
+    same = shared.in_both(samples, truth, drawn, fields, split)
     if same:
         raise ValueError(
-            f"{len(same)} of the fields of {truth.path} are in {samples.path} too: compare with "
+            f"{same} of the fields of {truth.path} are in {samples.path} too: compare with "
             "others (another seed; PDEBench's own initial numbers need seeds further apart than "
             "there are samples)"
         )
-    if shared:
+    trained, told = shared.trained_on(samples, truth, fields, split)
+    if trained:
         raise ValueError(
-            f"{len(shared)} of the fields of {truth.path} were in the training data of "
+            f"{trained} of the fields of {truth.path} were in the training data of "
             f"{samples.path}: compare with held-out data (another seed, or --split test)"
+        )
+    if not told and samples.provenance.get("trained_on"):
+        say(
+            f"{samples.path} names the fields that its network was trained on, but has no "
+            "fingerprints of them that could be compared: a copy of them in another file format "
+            "would not be noticed (an earlier version trained or sampled; train again to tell)"
         )
 
 

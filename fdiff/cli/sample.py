@@ -63,6 +63,7 @@ def sample_to_file(
     """Draws, writes and reports; a complete file of the same recipe is left as it is."""
     import fdiff
     from fdiff import dataset, nn
+    from fdiff.dataset import shared
 
     scheme = solver_named(solver)
     trained = nn.load_run(run, device=device)
@@ -90,8 +91,9 @@ def sample_to_file(
             dtype="float32", progress=update,
         )  # fmt: skip
     dataset.write_fields(
-        out, drawn.fields.cpu().numpy(), grid, trained.fields, trained.time, recipe
-    )
+        out, drawn.fields.cpu().numpy(), grid, trained.fields, trained.time, recipe,
+        shared.record(trained.fingerprints),
+    )  # fmt: skip
     say(f"{out}: {drawn_at}, {drawn.evaluations} evaluations each")
     return {"out": str(out), "evaluations": drawn.evaluations, "recipe": recipe}
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from fdiff.dataset.images import ImageFolder
-from fdiff.dataset.reader import Dataset, overlap
+from fdiff.dataset.reader import Dataset
+from fdiff.dataset.shared import overlap
 from fdiff.dataset.writer import write_fields
 
 

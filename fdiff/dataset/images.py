@@ -70,6 +70,9 @@ class ImageFolder(Dataset):
     def provenance(self) -> dict[str, Any]:
         return {}
 
+    def attribute(self, name: str) -> None:
+        """A folder has none."""
+
     @cached_property
     def config(self) -> dict[str, Any]:
         return {}

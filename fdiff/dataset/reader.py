@@ -80,6 +80,10 @@ class Dataset:
         """What fdiff recorded of the file's making; empty for a file of somebody else."""
         return _recorded(self._file)
 
+    def attribute(self, name: str) -> Any:
+        """A root attribute of the file, None where it does not have it."""
+        return self._file.attrs.get(name)
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """PDEBench's attribute ``config`` of the first sample."""
@@ -291,12 +295,6 @@ def provenance_of(path: Path | str) -> dict[str, Any]:
 def _recorded(file) -> dict[str, Any]:
     text = file.attrs.get(ATTRIBUTE)
     return {} if text is None else json.loads(text)
-
-
-def overlap(a: Path | str, b: Path | str, split: str | None = None) -> set[str]:
-    """Identities of the samples that two files share; ``split`` picks those of ``b``."""
-    with Dataset(a) as first, Dataset(b) as second:
-        return set(first.identities()).intersection(second.identities(split))
 
 
 def _some(values: np.ndarray) -> str:

@@ -17,11 +17,11 @@ from typing import Any, final
 import numpy as np
 
 from fdiff import noise, pde
+from fdiff.dataset.formats import BY_CONTENT
 from fdiff.grid import BOUNDARIES, Grid
 
 FORMATS = ("pdebench", "well")
 MAX_SAMPLES = 2**31
-BY_CONTENT = "content:"  # begins the identity of a solution that starts from values of a file
 # First of the keyed streams from which a sample's own parameters are drawn.
 _PARAMETER_STREAM = 1
 

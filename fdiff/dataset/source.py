@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from fdiff.dataset.formats import BY_CONTENT
 from fdiff.dataset.reader import Dataset
-from fdiff.dataset.recipe import BY_CONTENT, Recipe
+from fdiff.dataset.recipe import Recipe
 from fdiff.errors import UnreadableHere
 
 # How the identity begins of a sample that is known by its values; see also `ImageFolder.identity`.

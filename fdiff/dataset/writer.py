@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ def write_fields(
     names: Sequence[str],
     time: float,
     provenance: dict[str, Any],
+    attributes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes ``fields`` ``(samples, channels, *grid.shape)`` as a dataset of one stored time.
 
-    ``provenance`` (JSON values) goes into the root attribute, with the grid and the names. The file
+    ``provenance`` (JSON values) goes into the root attribute, with the grid and the names;
+    ``attributes`` are more of them, text or arrays. The file
     appears under its name only when it is complete and on the disk.
 
     Raises:
@@ -56,6 +58,7 @@ def write_fields(
                 },
             }
         )
+        file.attrs.update(attributes or {})
         width = max(4, len(str(len(fields) - 1)))
         for i, field in enumerate(fields):
             group = file.create_group(f"{i:0{width}d}")

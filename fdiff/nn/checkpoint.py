@@ -12,11 +12,13 @@ import numpy as np
 from torch import Tensor, nn
 
 import fdiff
+from fdiff.dataset.fingerprint import Fingerprints
 from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.nn.spectrum import ChannelSpectra, ShellSpectrum
 from fdiff.score.mean import Field
 
+FINGERPRINTS = "fingerprints.safetensors"
 # What `run.json` may hold by the name of its class: plain numbers, no code.
 KINDS: dict[str, Any] = {
     kind.__name__: kind
@@ -61,6 +63,37 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is truncated or damaged ({error}): train again") from error
+
+
+def write_fingerprints(directory: Path, known: Fingerprints) -> None:
+    """What a run was trained on, in ``fingerprints.safetensors``."""
+    from safetensors.numpy import save
+
+    about = {"about": json.dumps(known.about())}
+    write_bytes(directory / FINGERPRINTS, save(known.arrays(), about))
+
+
+def has_fingerprints(directory: Path) -> bool:
+    """Whether the run says what it was trained on."""
+    return (directory / FINGERPRINTS).is_file()
+
+
+def read_fingerprints(directory: Path) -> Fingerprints | None:
+    """The fields that a run was trained on; None for a run of a version that did not write them."""
+    from safetensors import SafetensorError, safe_open
+
+    path = directory / FINGERPRINTS
+    if not has_fingerprints(directory):
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Fingerprints.restored(arrays, json.loads(file.metadata()["about"]))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is truncated or damaged ({error}): restore the file; it says what the run was "
+            "trained on"
+        ) from error
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

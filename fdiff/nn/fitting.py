@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from fdiff import locks
+from fdiff.dataset.fingerprint import Fingerprints
 from fdiff.grid import Grid
 from fdiff.nn import augment, parallel
 from fdiff.nn import checkpoint as files
@@ -82,9 +84,10 @@ def train(
     check_fit(config, grid, fields.shape[1] if fields.ndim > 1 else 1, network)
     finest = max(level_grids(grid, config.training.levels), key=lambda g: g.size)
     # Restricted once: what lies beyond the finest level must not enter mean or spectrum.
-    fields = _restricted(fields, grid, finest)
-    if validation is not None:
-        validation = _restricted(_with_channels(validation, grid), grid, finest)
+    whole, fields = fields, _restricted(fields, grid, finest)
+    whole_validation = None if validation is None else _with_channels(validation, grid)
+    if whole_validation is not None:
+        validation = _restricted(whole_validation, grid, finest)
     if validation is not None and bool(parameters) != bool(validation_parameters):
         raise ValueError("give parameters and validation_parameters both, or none of them")
     told = (parameters or {}, validation_parameters)
@@ -93,12 +96,14 @@ def train(
         raise ValueError("tensorboard needs a run directory to write into: give out")
     about = {"fields": list(names), "time": float(time), "training_data": training_data or {}}
     with parallel.team(device) as team, _kept(directory, team):
+        recorded = None
         if directory is not None and resume and (directory / "state.json").is_file():
             description = read_description(directory)
             _check_same_run(directory, description, fields, finest, config, about, told[0])
             trainer = _trainer(description, fields, config, validation, team, network, told)
             trainer.load_state_dict(files.read_tensors(directory / "optimizer.safetensors"))
             trainer.load_records(directory / "metrics.jsonl")
+            recorded = files.read_fingerprints(directory)
         else:
             if directory is not None:
                 _claim(directory)
@@ -106,16 +111,27 @@ def train(
                 _refuse_options_of(network, config)
             description = _described(fields, finest, config, network, parameters) | about
             trainer = _trainer(description, fields, config, validation, team, network, told)
+        # Of what was given, which the trainer has checked: a level may have too few modes.
+        known = Fingerprints.of(whole, grid, names)
+        if recorded is not None and not recorded.same(known):
+            raise ValueError(
+                f"{directory} was trained on other fields than these: resume with the same data, "
+                "or train into another directory"
+            )
+        if whole_validation is not None and team.leads:
+            _warn_of_leakage(known, Fingerprints.of(whole_validation, grid, names))
         board = None
         if tensorboard and directory is not None and team.leads:
             board = Board(open_writer(directory / "tensorboard", trainer.step))
         try:
-            _train_and_save(trainer, directory, description, progress, board)
+            _train_and_save(trainer, directory, description, known, progress, board)
         finally:
             if board is not None:
                 board.close()
     trained = (trainer.step, trainer.total_steps)
-    return as_run(description, cast(Denoiser, trainer.average.module), trainer.device, trained)
+    return as_run(
+        description, cast(Denoiser, trainer.average.module), trainer.device, trained, known
+    )
 
 
 @contextmanager
@@ -154,7 +170,9 @@ def check_fit(config: Config, grid: Grid, channels: int, network: nn.Module | No
         built.check_shape(level.shape)
 
 
-def _train_and_save(trainer: MultilevelTrainer, directory, description, progress, board) -> None:
+def _train_and_save(
+    trainer: MultilevelTrainer, directory, description, known: Fingerprints, progress, board
+) -> None:
     team = trainer.team
 
     def save(trainer: MultilevelTrainer) -> None:
@@ -171,7 +189,12 @@ def _train_and_save(trainer: MultilevelTrainer, directory, description, progress
 
     # Files appear when all processes have seen what was there before.
     team.wait()
-    if trainer.step == 0 and team.leads:
+    begins = trainer.step == 0 and team.leads
+    # A run that an earlier version began has no fingerprints yet.
+    if directory is not None and team.leads and (begins or not files.has_fingerprints(directory)):
+        directory.mkdir(parents=True, exist_ok=True)
+        files.write_fingerprints(directory, known)
+    if begins:
         save(trainer)
     try:
         trainer.train(progress=report, save=save)
@@ -263,6 +286,17 @@ def _check_same_run(
 
 def _listed(values: Mapping[str, Any], keys: Sequence[str]) -> str:
     return ", ".join(f"{key} {values[key]}" for key in keys)
+
+
+def _warn_of_leakage(known: Fingerprints, validation: Fingerprints) -> None:
+    """A warning where fields that are held out are trained on."""
+    shared = int(known.known(validation).sum())
+    if shared:
+        warnings.warn(
+            f"{shared} of the {len(validation)} validation fields are among the training fields: "
+            "their loss does not say what the network does on others",
+            stacklevel=3,
+        )
 
 
 def _difference(known: Config, new: Config) -> str:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from fdiff.backends.torch import device_named
+from fdiff.dataset.fingerprint import Fingerprints
 from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.nn import checkpoint as files
@@ -47,6 +48,7 @@ class Run:
     device: torch.device
     conditions: Conditions | None = None  # parameters that the network is told
     trained: tuple[int, int] | None = None  # steps done and planned, where they are known
+    fingerprints: Fingerprints | None = None  # of the fields that were trained on
 
     @property
     def unfinished(self) -> str:
@@ -104,7 +106,9 @@ def load_run(
     tensors = files.read_tensors(directory / "model.safetensors")
     files.copy_into(denoiser, tensors, str(directory / "model.safetensors"))
     denoiser = denoiser.to(where).eval().requires_grad_(False)
-    run = as_run(description, denoiser, where, _trained(directory))
+    run = as_run(
+        description, denoiser, where, _trained(directory), files.read_fingerprints(directory)
+    )
     if run.unfinished:
         warnings.warn(
             f"{directory} was {run.unfinished}: its samples are those of an unfinished training",
@@ -208,6 +212,7 @@ def as_run(
     denoiser: Denoiser,
     device: torch.device,
     trained: tuple[int, int] | None = None,
+    fingerprints: Fingerprints | None = None,
 ) -> Run:
     digest = hashlib.sha256()
     for _, parameter in sorted(denoiser.named_parameters()):
@@ -224,6 +229,7 @@ def as_run(
         device,
         conditions_of(description),
         trained,
+        fingerprints,
     )
 
 

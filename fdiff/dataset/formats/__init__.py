@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fdiff.dataset.formats.common import ATTRIBUTE, AXES, STORED, Region
+from fdiff.dataset.formats.common import ATTRIBUTE, AXES, BY_CONTENT, STORED, Region
 from fdiff.dataset.formats.grouped import PDEBenchView
 from fdiff.dataset.formats.stacked import WellView
 
@@ -16,4 +16,13 @@ def view(file) -> PDEBenchView | WellView:
     return WellView(file) if "t0_fields" in file else PDEBenchView(file)
 
 
-__all__ = ["ATTRIBUTE", "AXES", "STORED", "PDEBenchView", "Region", "WellView", "view"]
+__all__ = [
+    "ATTRIBUTE",
+    "AXES",
+    "BY_CONTENT",
+    "STORED",
+    "PDEBenchView",
+    "Region",
+    "WellView",
+    "view",
+]

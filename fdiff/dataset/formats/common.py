@@ -7,6 +7,8 @@ import numpy as np
 ATTRIBUTE = "fdiff"  # provenance, JSON text: at the root of the file, and of each sample
 AXES = ("z", "y", "x")  # of the data, slowest first; a grid's axes have this order
 
+# The identity of a solution begins so where it starts from values of a file.
+BY_CONTENT = "content:"
 STORED = "<f4"  # the type of the values that fdiff writes
 
 # A place in a file: offset and size in bytes.
