@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class DivergenceError(ArithmeticError):
     """A computation whose state became infinite or not a number; the message says where and why.
@@ -33,3 +35,38 @@ class InitialLawWarning(UserWarning):
     The samples then have another law than the data's, however many steps are taken; the message
     says by how much.
     """
+
+
+class FileError(ValueError):
+    """A file, or an item of its description, that fdiff cannot use as it is.
+
+    Attributes: ``file``, ``item`` (the place in it, "" for the whole), ``expected`` and ``found``
+    in words, and ``advice``, what may be done about it ("" where there is nothing).
+    """
+
+    def __init__(
+        self,
+        file: Path | str,
+        item: str,
+        expected: str,
+        found: str,
+        advice: str = "",
+        message: str = "",  # in place of the sentence that is made of the others
+    ) -> None:
+        self.file, self.item = str(file), item
+        self.expected, self.found, self.advice = expected, found, advice
+        place = f"{file}: {item}" if item else f"{file}"
+        sentence = f"{place}: expected {expected}, found {found}"
+        super().__init__(message or sentence + (f"; {advice}" if advice else ""))
+
+    def __reduce__(self):
+        parts = (self.file, self.item, self.expected, self.found, self.advice, str(self))
+        return type(self), parts
+
+
+class LinkRefused(FileError):
+    """A link that leads to another file where nobody asked to follow it."""
+
+
+class UnknownVersion(FileError):
+    """A file in a format that this version of fdiff does not know."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fdiff.cli.output import print_json, say, spoken_warnings
+from fdiff.inputs import read_toml
 
 HELD_OUT = 256  # fields of the split "test" that the validation loss uses
 
@@ -146,10 +146,7 @@ def _config(path: Path | None) -> dict[str, Any]:
     """The tables of ``train.toml``."""
     if path is None:
         return {}
-    try:
-        return tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is no TOML file: {error}") from error
+    return read_toml(path)
 
 
 def _settings(config: dict[str, Any], changes: dict[str, Any], dim: int, images: bool):

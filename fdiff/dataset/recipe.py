@@ -7,7 +7,6 @@ import importlib.resources
 import json
 import math
 import numbers
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -18,7 +17,9 @@ import numpy as np
 
 from fdiff import noise, pde
 from fdiff.dataset.formats import BY_CONTENT
+from fdiff.described import named
 from fdiff.grid import BOUNDARIES, Grid
+from fdiff.inputs import read_toml
 
 FORMATS = ("pdebench", "well")
 MAX_SAMPLES = 2**31
@@ -219,14 +220,8 @@ def load(name: str | Path) -> Recipe:
                 f"no recipe is named {str(name)!r}; there are {', '.join(names())}, or give a "
                 "file that ends in .toml"
             )
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from None
-    try:
-        return from_dict(content)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    with named(path):
+        return from_dict(read_toml(path))
 
 
 def from_dict(content: Mapping[str, Any]) -> Recipe:

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 import fdiff
 from fdiff.dataset.fingerprint import Fingerprints
+from fdiff.described import Item, named
+from fdiff.errors import FileError
 from fdiff.files import write_bytes
-from fdiff.grid import Grid
+from fdiff.grid import BOUNDARIES, Grid
+from fdiff.inputs import parse_json, regular
 from fdiff.nn.spectrum import ChannelSpectra, ShellSpectrum
 from fdiff.score.mean import Field
 
 FINGERPRINTS = "fingerprints.safetensors"
+FINGERPRINTS_LOST = "restore the file; it says what the run was trained on"
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam, by torch's names
+OTHER_NETWORK = (
+    "the weights belong to another network, or the file is damaged: build it with the run's own "
+    "configuration"
+)
+DAMAGED = "it is truncated or damaged: train again, or restore the file"
+MOST_HEADER = 100_000_000  # bytes of a safetensors header, as its own library has it
+
 # What `run.json` may hold by the name of its class: plain numbers, no code.
 KINDS: dict[str, Any] = {
     kind.__name__: kind
@@ -38,15 +52,6 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, json.dumps(value, indent=1, allow_nan=False).encode())
 
 
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}): train again, or restore the file"
-        ) from error
-
-
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     from safetensors.torch import save
 
@@ -54,15 +59,48 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
+    """The tensors of a safetensors file, whose header and size are checked first.
+
+    Raises:
+        LinkRefused, FileError: see `fdiff.inputs.regular`; or no such file, one that is truncated,
+            longer than its header says, or damaged.
+    """
     from safetensors.torch import load_file
 
-    if not path.is_file():
-        raise ValueError(f"{path.parent} has no {path.name}: it is no whole run directory")
+    if not path.exists() and not path.is_symlink():
+        said = f"{path.parent} has no {path.name}: it is no whole run directory"
+        raise FileError(path, "", "a file", "none", message=said)
+    check_whole(path)
     try:
         return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is truncated or damaged ({error}): train again") from error
+    except Exception:  # whatever the library says of bytes that it does not understand
+        raise FileError(path, "", "tensors", "a header that names none", DAMAGED) from None
+
+
+def check_whole(path: Path) -> None:
+    """Raises FileError where a safetensors file is shorter or longer than its header says."""
+    expected, found = _declared_size(path), path.stat().st_size
+    if expected != found:
+        raise FileError(path, "", f"{expected} bytes, as its header says", f"{found}", DAMAGED)
+
+
+def _declared_size(path: Path) -> int:
+    """The bytes of a safetensors file by its own header: 8, the header's, and the last tensor's."""
+    size = regular(path).stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(size - 8, MOST_HEADER):
+            raise FileError(path, "", "a header within the file", f"one of {length} bytes", DAMAGED)
+        content = file.read(length)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = ""
+    end = 0
+    for name, about in Item(str(path), "", parse_json(text, path, "header")).table().items():
+        if name != "__metadata__":
+            end = max(end, about.table(["data_offsets"])["data_offsets"].each(2)[1].whole())
+    return 8 + length + end
 
 
 def write_fingerprints(directory: Path, known: Fingerprints) -> None:
@@ -75,25 +113,55 @@ def write_fingerprints(directory: Path, known: Fingerprints) -> None:
 
 def has_fingerprints(directory: Path) -> bool:
     """Whether the run says what it was trained on."""
-    return (directory / FINGERPRINTS).is_file()
+    path = directory / FINGERPRINTS
+    return path.exists() or path.is_symlink()
 
 
 def read_fingerprints(directory: Path) -> Fingerprints | None:
-    """The fields that a run was trained on; None for a run of a version that did not write them."""
-    from safetensors import SafetensorError, safe_open
+    """The fields that a run was trained on; None for a run of a version that did not write them.
+
+    Raises:
+        LinkRefused, FileError: as `read_tensors`.
+    """
+    from safetensors import safe_open
 
     path = directory / FINGERPRINTS
     if not has_fingerprints(directory):
         return None
+    check_whole(path)
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Fingerprints.restored(arrays, json.loads(file.metadata()["about"]))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is truncated or damaged ({error}): restore the file; it says what the run was "
-            "trained on"
-        ) from error
+            about = parse_json((file.metadata() or {}).get("about", ""), path, "about")
+    except FileError:
+        raise
+    except Exception:  # whatever the library says of bytes that it does not understand
+        raise FileError(
+            path, "", "tensors", "a header that names none", FINGERPRINTS_LOST
+        ) from None
+    return _checked_fingerprints(arrays, Item(str(path), "about", about))
+
+
+def _checked_fingerprints(arrays: Mapping[str, np.ndarray], about: Item) -> Fingerprints:
+    parts = about.table(["grid", "names"], ())
+    names = [name.text() for name in parts["names"].each()]
+    shape, lengths, boundary, origin = parts["grid"].each(4)
+    with named(about.file):
+        grid = Grid(
+            tuple(side.whole(1) for side in shape.each()),
+            tuple(length.number(above=0) for length in lengths.each()),
+            tuple(kind.text(*BOUNDARIES) for kind in boundary.each()),
+            tuple(place.number() for place in origin.each()),
+        )
+    for name, last in (("values", (len(names), None, None)), ("modes", (grid.dim,))):
+        sides = arrays[name].shape[1:] if name in arrays else ()
+        if len(sides) != len(last) or any(n not in (None, m) for n, m in zip(last, sides)):
+            found = f"one of shape (…, {sides})" if name in arrays else "none"
+            raise FileError(about.file, name, "an array of the run", found, FINGERPRINTS_LOST)
+    if arrays["values"].shape[2] != len(arrays["modes"]):
+        found = f"{arrays['values'].shape[2]} for {len(arrays['modes'])}"
+        raise FileError(about.file, "values", "one for each of modes", found, FINGERPRINTS_LOST)
+    return Fingerprints.restored(arrays, about.value)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
@@ -103,26 +171,102 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
     return dict(module.named_parameters()) | buffers
 
 
-def copy_into(module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Load weights into a network.
+def copy_into(module, tensors: Mapping[str, Tensor], source: str, prefix: str = "") -> None:
+    """Load weights into a network; their names in ``tensors`` begin with ``prefix``.
 
     Raises:
-        ValueError: weights of another network, naming the first that differs.
+        FileError: weights of another network, naming the first that differs, or weights that are
+            not finite.
     """
-    own = weights_of(module)
-    missing, extra = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
-    if missing or extra:
-        example = f"lacks {missing[0]}" if missing else f"has {extra[0]} besides"
-        raise ValueError(f"{source} belongs to another network: it {example}")
+    own = {prefix + name: weight for name, weight in weights_of(module).items()}
+    there = {name for name in tensors if name.startswith(prefix)}
+    if missing := sorted(set(own) - there):
+        raise FileError(source, missing[0], "a tensor", "none", OTHER_NETWORK)
+    if extra := sorted(there - set(own)):
+        raise FileError(source, extra[0], "no tensor", "one", OTHER_NETWORK)
     for name, parameter in own.items():
-        if parameter.shape != tensors[name].shape:
-            raise ValueError(
-                f"{source} belongs to a network of another shape: {name} is "
-                f"{tuple(tensors[name].shape)}, here {tuple(parameter.shape)}; build it with the "
-                "run's own configuration"
-            )
-    for name, parameter in own.items():
-        parameter.data.copy_(tensors[name])
+        check_tensor(name, tensors[name], parameter, source)
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(tensors[name])
+
+
+def check_tensor(name: str, value: Tensor, like: Tensor, source: str) -> None:
+    """Raises FileError where a tensor of a file has not the shape and type of the network's, or is
+    not finite."""
+    if value.shape != like.shape:
+        shapes = f"the shape {tuple(like.shape)}", f"{tuple(value.shape)}"
+        raise FileError(source, name, *shapes, f"{name} is of another shape: {OTHER_NETWORK}")
+    if value.dtype != like.dtype:
+        raise FileError(source, name, f"{_kind(like)} numbers", _kind(value), OTHER_NETWORK)
+    if value.is_floating_point() and not torch.isfinite(value).all():
+        raise FileError(
+            source, name, "finite numbers", "others",
+            "the file is damaged, or the training had diverged: train again",
+        )  # fmt: skip
+
+
+def read_number(
+    tensors: Mapping[str, Tensor], name: str, source: str, most: float = math.inf
+) -> float:
+    """A tensor of one number between 0 and ``most``; else FileError."""
+    value = _named(tensors, name, source)
+    if value.numel() != 1 or not 0 <= float(value) <= most or math.isinf(float(value)):
+        upper = "" if math.isinf(most) else f" and <= {most:g}"
+        found = f"{float(value):g}" if value.numel() == 1 else f"a shape {tuple(value.shape)}"
+        raise FileError(source, name, f"one number >= 0{upper}", found, DAMAGED)
+    return float(value)
+
+
+def read_row(tensors: Mapping[str, Tensor], name: str, source: str) -> Tensor:
+    """A tensor of one axis; else FileError."""
+    value = _named(tensors, name, source)
+    if value.ndim != 1 or not value.is_floating_point():
+        found = f"{_kind(value)} of shape {tuple(value.shape)}"
+        raise FileError(source, name, "a row of floating-point numbers", found, DAMAGED)
+    return value
+
+
+def read_moments(
+    tensors: Mapping[str, Tensor], module: nn.Module, source: str
+) -> list[dict[str, Tensor]]:
+    """The optimiser's two moments of every weight; none of a weight without a part in the loss.
+
+    Raises:
+        FileError: one of the two is missing, does not fit the weight, or belongs to no weight.
+    """
+    weights = dict(module.named_parameters())
+    for place in tensors:
+        kind, _, name = place.partition(".")
+        if kind in MOMENTS and name not in weights:
+            raise FileError(source, place, "no tensor", "one", OTHER_NETWORK)
+    found = []
+    for name, weight in weights.items():
+        keys = [f"{kind}.{name}" for kind in MOMENTS]
+        known = [key in tensors for key in keys]
+        found.append(
+            dict(zip(MOMENTS, (_named(tensors, k, source) for k in keys))) if any(known) else {}
+        )
+        for key, value in zip(keys, found[-1].values()):
+            check_tensor(key, value, weight, source)
+    return found
+
+
+def check_names(tensors: Mapping[str, Tensor], known: tuple[str, ...], source: str) -> None:
+    """Raises FileError where a tensor's name begins with none of the known words."""
+    for name in tensors:
+        if name.partition(".")[0] not in known:
+            raise FileError(source, name, "no tensor", "one", OTHER_NETWORK)
+
+
+def _named(tensors: Mapping[str, Tensor], name: str, source: str) -> Tensor:
+    if name not in tensors:
+        raise FileError(source, name, "a tensor", "none", DAMAGED)
+    return tensors[name]
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def to_json(value) -> Any:

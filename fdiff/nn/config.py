@@ -13,6 +13,7 @@ import numpy as np
 from torch import nn
 
 from fdiff.covariance import BesselCovariance
+from fdiff.described import shown
 from fdiff.grid import Grid
 from fdiff.nn.fno import FNO, MIXINGS
 from fdiff.nn.oriented import OrientedFNO
@@ -360,7 +361,7 @@ def _check_finite(table: str, part) -> None:
 
 def _part(kind, table_name: str, table: dict[str, Any], recorded: bool):
     if not isinstance(table, dict):
-        raise ValueError(f"[{table_name}] must be a table of keys, got {table!r}")
+        raise ValueError(f"[{table_name}] must be a table of keys, got {shown(table)}")
     fields = {f.name: f for f in dataclasses.fields(kind)}
     _check_keys(f"key of [{table_name}]", table, fields)
     default = kind()
@@ -378,17 +379,17 @@ def _typed(name: str, value, default):
         value = tuple(value) if isinstance(value, list) else value
         whole = [value] if isinstance(value, int) else value
         if isinstance(whole, str) or not all(type(v) is int for v in whole):
-            raise ValueError(f"{name} must be a whole number or a list of them, got {value!r}")
+            raise ValueError(f"{name} must be a whole number or a list of them, got {shown(value)}")
         return value
     if isinstance(default, tuple):
         if not isinstance(value, list | tuple):
-            raise ValueError(f"{name} must be a list, got {value!r}")
+            raise ValueError(f"{name} must be a list, got {shown(value)}")
         example = default[0] if default else ""
         return tuple(_typed(name, item, example) for item in value)
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     if type(value) is not type(default):
-        raise ValueError(f"{name} must be of type {type(default).__name__}, got {value!r}")
+        raise ValueError(f"{name} must be of type {type(default).__name__}, got {shown(value)}")
     return value
 
 

@@ -15,24 +15,24 @@ from torch import nn
 
 from fdiff import locks
 from fdiff.dataset.fingerprint import Fingerprints
+from fdiff.described import named
 from fdiff.grid import Grid
 from fdiff.nn import augment, parallel
 from fdiff.nn import checkpoint as files
 from fdiff.nn.board import Board, open_writer
 from fdiff.nn.condition import Conditions
 from fdiff.nn.config import Config, NetworkConfig
+from fdiff.nn.description import FORMAT, read_description
 from fdiff.nn.fields import checked_fields, level_grids, restricted
 from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser
 from fdiff.nn.progress import Progress
 from fdiff.nn.run import (
-    FORMAT,
     Run,
     as_run,
     build_denoiser,
     conditions_of,
     conditions_to_json,
-    read_description,
     save_run,
 )
 from fdiff.nn.spectrum import estimate_mean, estimate_spectra
@@ -97,11 +97,13 @@ def train(
     about = {"fields": list(names), "time": float(time), "training_data": training_data or {}}
     with parallel.team(device) as team, _kept(directory, team):
         recorded = None
-        if directory is not None and resume and (directory / "state.json").is_file():
+        if directory is not None and resume and _begun(directory):
             description = read_description(directory)
-            _check_same_run(directory, description, fields, finest, config, about, told[0])
-            trainer = _trainer(description, fields, config, validation, team, network, told)
-            trainer.load_state_dict(files.read_tensors(directory / "optimizer.safetensors"))
+            with named(directory / "run.json"):
+                _check_same_run(directory, description, fields, finest, config, about, told[0])
+                trainer = _trainer(description, fields, config, validation, team, network, told)
+            state = directory / "optimizer.safetensors"
+            trainer.load_state_dict(files.read_tensors(state), str(state))
             trainer.load_records(directory / "metrics.jsonl")
             recorded = files.read_fingerprints(directory)
         else:
@@ -319,8 +321,14 @@ def _refuse_options_of(network: nn.Module, config: Config) -> None:
             )
 
 
+def _begun(directory: Path) -> bool:
+    """Whether a training has saved its state there, in whatever condition that is."""
+    states = (directory / name for name in ("state.json", "optimizer.safetensors"))
+    return any(path.exists() or path.is_symlink() for path in states)
+
+
 def _claim(directory: Path) -> None:
-    if (directory / "state.json").is_file():
+    if _begun(directory):
         raise ValueError(
             f"{directory} holds a run already: continue it with resume, or choose another directory"
         )

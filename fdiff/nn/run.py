@@ -17,18 +17,20 @@ from torch import nn
 
 from fdiff.backends.torch import device_named
 from fdiff.dataset.fingerprint import Fingerprints
+from fdiff.described import named
 from fdiff.files import write_bytes
 from fdiff.grid import Grid
+from fdiff.inputs import not_a_link, read_json
 from fdiff.nn import checkpoint as files
 from fdiff.nn.condition import Conditions
 from fdiff.nn.config import Config
+from fdiff.nn.description import check_size, read_description
 from fdiff.nn.precondition import Denoiser
 from fdiff.nn.progress import read_records
 from fdiff.nn.score import NetworkScore
 from fdiff.nn.trainer import MultilevelTrainer
 from fdiff.process import ForwardProcess
 
-FORMAT = 1  # of run.json
 SAMPLING_BATCH_NODES = 2**19  # nodes of one network call: bounds the memory
 
 
@@ -97,18 +99,24 @@ def load_run(
 
     Raises:
         FileNotFoundError: no such run.
-        ValueError: a damaged file, weights of another network, or a device that cannot be used.
+        ValueError: a damaged file (`fdiff.errors.FileError` names it and the item), weights of
+            another network, or a device that cannot be used.
     """
     directory = Path(directory)
     where = device_named(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    not_a_link(directory)
     description = read_description(directory)
-    denoiser = build_denoiser(description, network)
     tensors = files.read_tensors(directory / "model.safetensors")
+    with named(directory / "run.json"):
+        if network is None and description["network"] is None:
+            check_size(description, tensors)
+        denoiser = build_denoiser(description, network)
     files.copy_into(denoiser, tensors, str(directory / "model.safetensors"))
     denoiser = denoiser.to(where).eval().requires_grad_(False)
-    run = as_run(
-        description, denoiser, where, _trained(directory), files.read_fingerprints(directory)
-    )
+    with named(directory / "run.json"):
+        run = as_run(
+            description, denoiser, where, _trained(directory), files.read_fingerprints(directory)
+        )
     if run.unfinished:
         warnings.warn(
             f"{directory} was {run.unfinished}: its samples are those of an unfinished training",
@@ -123,7 +131,7 @@ def _trained(directory: Path) -> tuple[int, int] | None:
     if not path.is_file():
         return None
     try:
-        state = files.read_json(path)
+        state = read_json(path)
         return int(state["step"]), int(state["steps"])
     except (ValueError, TypeError, KeyError):
         warnings.warn(f"{path} is damaged: how far the run was trained is not known", stacklevel=3)
@@ -157,18 +165,6 @@ def _is_best(trainer: MultilevelTrainer) -> bool:
     losses = [list(r.validation.values())[-1] for r in trainer.records if r.validation]
     current = bool(trainer.records) and trainer.records[-1].step == trainer.step
     return current and bool(losses) and losses[-1] == min(losses)
-
-
-def read_description(directory: Path) -> dict[str, Any]:
-    path = directory / "run.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{directory} is no run directory: it has no run.json")
-    description = files.read_json(path)
-    if description.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} has format {description.get('format')!r}, this version reads {FORMAT}"
-        )
-    return description
 
 
 def build_denoiser(description: dict[str, Any], network: nn.Module | None = None) -> Denoiser:

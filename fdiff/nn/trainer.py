@@ -16,7 +16,15 @@ from fdiff import noise
 from fdiff.backends.torch import device_named
 from fdiff.grid import Grid
 from fdiff.nn import augment
-from fdiff.nn.checkpoint import weights_of
+from fdiff.nn.checkpoint import (
+    MOMENTS,
+    check_names,
+    copy_into,
+    read_moments,
+    read_number,
+    read_row,
+    weights_of,
+)
 from fdiff.nn.config import TrainingConfig
 from fdiff.nn.ema import ExponentialAverage
 from fdiff.nn.fields import (
@@ -251,22 +259,25 @@ class MultilevelTrainer:
         tensors["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
         return tensors
 
-    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `state_dict`."""
-        _copy_weights(self.denoiser, tensors, "weights.")
-        _copy_weights(self.average.module, tensors, "average.")
-        self.step, self.seconds = int(tensors["step"]), float(tensors["seconds"])
-        self._losses = tensors["recent_losses"].tolist()
+    def load_state_dict(self, tensors: dict[str, Tensor], source: str = "the state") -> None:
+        """The inverse of `state_dict`; ``source`` is the file that the tensors come from.
+
+        Raises:
+            FileError: a tensor that is missing or has another shape, of another network or damaged.
+        """
+        check_names(
+            tensors, ("weights", "average", *MOMENTS, "step", "seconds", "recent_losses"), source
+        )
+        copy_into(self.denoiser, tensors, source, "weights.")
+        copy_into(self.average.module, tensors, source, "average.")
+        self.step = int(read_number(tensors, "step", source, self.total_steps))
+        self.seconds = read_number(tensors, "seconds", source)
+        self._losses = read_row(tensors, "recent_losses", source).tolist()
         if self.step:
-            # A weight without a part in the loss has no moments.
             moments = {
-                i: {
-                    "step": torch.tensor(float(self.step)),
-                    "exp_avg": tensors[f"exp_avg.{name}"],
-                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"],
-                }
-                for i, (name, _) in enumerate(self.denoiser.named_parameters())
-                if f"exp_avg.{name}" in tensors
+                i: {"step": torch.tensor(float(self.step)), **known}
+                for i, known in enumerate(read_moments(tensors, self.denoiser, source))
+                if known
             }
             groups = self.optimiser.state_dict()["param_groups"]
             self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
@@ -375,9 +386,3 @@ def _conditions(values, fields: Tensor | None, most: int | None = None) -> Tenso
             f"{tuple(told.shape)}"
         )
     return told[:most]
-
-
-def _copy_weights(module, tensors: dict[str, Tensor], prefix: str) -> None:
-    with torch.no_grad():
-        for name, tensor in weights_of(module).items():
-            tensor.copy_(tensors[prefix + name])

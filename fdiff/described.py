@@ -1,0 +1,149 @@
+"""Values of a description that stands in a file, checked one by one where they are read.
+
+A description (``run.json``, the records in a dataset, a manifest) was written whole by a program: a
+key that is missing or a value of another kind means damage, and no default takes its place. What is
+wrong is said once, here, with the file, the item, what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from fdiff.errors import FileError
+
+
+@final
+@dataclass(frozen=True)
+class Item:
+    """A value, the file that holds it and the name under which it stands there."""
+
+    file: str
+    name: str  # "noise.shift"; "" for the whole description
+    value: Any
+
+    def refused(self, expected: str, advice: str = "") -> FileError:
+        """The error that says what was expected in its place."""
+        return FileError(self.file, self.name, expected, shown(self.value), advice)
+
+    def below(self, key: str, value: Any) -> Item:
+        return Item(self.file, f"{self.name}.{key}" if self.name else key, value)
+
+    def table(self, needed: Sequence[str] = (), others: Sequence[str] | None = None) -> Table:
+        """A table with the keys ``needed``, and no others than ``others`` (None: any).
+
+        Raises:
+            FileError: no table, a key that is missing or one that is not known.
+        """
+        if not isinstance(self.value, dict):
+            raise self.refused("a table of keys")
+        for key in needed:
+            if key not in self.value:
+                raise FileError(
+                    self.file, self.below(key, None).name, "a value", "nothing",
+                    "the description is damaged: restore the file",
+                )  # fmt: skip
+        for key in self.value:
+            if others is not None and key not in needed and key not in others:
+                known = ", ".join([*needed, *others])
+                raise FileError(
+                    self.file, self.name, f"no other keys than {known}", shown(str(key)),
+                    "a newer version of fdiff may have written it",
+                )  # fmt: skip
+        return Table(self)
+
+    def each(self, count: int | None = None) -> list[Item]:
+        """The items of a list, of ``count`` of them where it is given."""
+        if not isinstance(self.value, list | tuple):
+            raise self.refused("a list" if count is None else f"a list of {count}")
+        if count is not None and len(self.value) != count:
+            raise FileError(self.file, self.name, f"a list of {count}", f"one of {len(self.value)}")
+        return [Item(self.file, f"{self.name}[{i}]", one) for i, one in enumerate(self.value)]
+
+    def number(self, above: float = -math.inf) -> float:
+        """A finite number, greater than ``above``."""
+        value = self.value
+        real = isinstance(value, int | float) and not isinstance(value, bool)
+        # An integer of hundreds of digits is no float.
+        if not real or abs(value) > 1e300 or value != value or value <= above:
+            raise self.refused(
+                "a finite number" if above == -math.inf else f"a finite number above {above:g}"
+            )
+        return float(value)
+
+    def whole(self, least: int = 0, most: int = 2**63 - 1) -> int:
+        """A whole number between two others."""
+        value = self.value
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            upper = "" if most == 2**63 - 1 else f" and <= {most}"
+            raise self.refused(f"a whole number >= {least}{upper}")
+        return value
+
+    def text(self, *choices: str) -> str:
+        """A text that is not empty, one of ``choices`` where there are any."""
+        if not isinstance(self.value, str) or not self.value:
+            raise self.refused(" or ".join(map(repr, choices)) or "a text")
+        if choices and self.value not in choices:
+            raise self.refused("one of " + ", ".join(map(repr, choices)))
+        return self.value
+
+
+class Table:
+    """The items of a table by name."""
+
+    def __init__(self, item: Item):
+        self._item = item
+
+    def __getitem__(self, key: str) -> Item:
+        return self._item.below(key, self._item.value[key])
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._item.value
+
+    def items(self) -> list[tuple[str, Item]]:
+        return [(key, self[key]) for key in self._item.value]
+
+    def given(self, key: str) -> Item | None:
+        """The item, None where it is absent or null."""
+        return self[key] if self._item.value.get(key) is not None else None
+
+
+def shown(value: Any) -> str:
+    """A value in a few words: long ones are cut."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= 40 else value[:37] + "...")
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int | float):
+        return f"{value!r}" if abs(value) < 1e18 or value != value else f"{float_of(value):g}"
+    if isinstance(value, dict):
+        return f"a table of {len(value)} keys"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    return f"a value of type {type(value).__name__}"
+
+
+def float_of(value: int | float) -> float:
+    """A number as a float, infinite where none is so large."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+@contextmanager
+def named(file: Path | str) -> Iterator[None]:
+    """Puts the file's name before a sentence of fdiff about one of its values."""
+    try:
+        yield
+    except FileError:
+        raise
+    except ValueError as error:
+        if str(file) in str(error):
+            raise
+        said = str(error)
+        raise FileError(file, "", "a sound description", said, message=f"{file}: {said}") from None
