@@ -160,7 +160,11 @@ def test_errors_say_what_is_wrong(sets):
     broken = x.copy()
     broken[[3, 5], 0, 0] = np.nan
     cases = [
-        ((broken, y, GRID), {}, "2 of 60 samples hold values that are not finite"),
+        (
+            (broken, y, GRID),
+            {},
+            "2 of the 60 fields to compare hold NaN or infinite values, the first is number 3",
+        ),
         ((x[:, :16], y, GRID), {}, "need fields of shape"),
         ((x[:2], y, GRID), {}, "at least 3 samples, got 2"),
         ((x, np.ones_like(y), GRID), {}, "the truth is constant"),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdiff.grid import Grid
+from fdiff.values import real_values, require_finite
 
 RealArray = NDArray[np.floating]
 
@@ -23,9 +24,7 @@ def as_fields(u: Any, grid: Grid, minimum: int = 2) -> RealArray:
     """
     if hasattr(u, "detach"):  # a torch tensor, told apart without importing torch
         u = u.detach().cpu().numpy()
-    fields = np.asarray(u)
-    if np.iscomplexobj(fields):
-        raise TypeError("fields are real; got a complex array: pass grid values, not coefficients")
+    fields = real_values(u, "the fields to compare")
     if fields.dtype not in (np.float32, np.float64):
         fields = fields.astype(np.float64)
     if fields.shape[-grid.dim :] != grid.shape or fields.ndim not in (grid.dim + 1, grid.dim + 2):
@@ -37,12 +36,7 @@ def as_fields(u: Any, grid: Grid, minimum: int = 2) -> RealArray:
         fields = fields[:, None]
     if len(fields) < minimum:
         raise ValueError(f"need at least {minimum} samples, got {len(fields)}")
-    finite = [np.isfinite(b).reshape(len(b), -1).all(axis=1) for b in blocks(fields)]
-    bad = int(np.sum(~np.concatenate(finite)))
-    if bad:
-        raise ValueError(
-            f"{bad} of {len(fields)} samples hold values that are not finite; metrics need all"
-        )
+    require_finite(fields, "fields to compare")
     return fields
 
 

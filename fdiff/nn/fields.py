@@ -11,6 +11,7 @@ from torch import Tensor
 from fdiff import levels, noise
 from fdiff.covariance import CovarianceOperator
 from fdiff.grid import Grid
+from fdiff.values import real_values, require_finite
 
 PIECE = 256  # fields restricted at a time: bounds the memory in float64
 
@@ -34,7 +35,7 @@ def level_grids(grid: Grid, sizes: tuple[int, ...]) -> tuple[Grid, ...]:
 
 def checked_fields(fields, grid: Grid, split: str) -> np.ndarray:
     """``fields`` where they fit the grid, there are any and all are finite; else ValueError."""
-    fields = np.asarray(fields)
+    fields = real_values(fields, f"{split} fields")
     if fields.ndim != 2 + grid.dim or fields.shape[2:] != grid.shape:
         raise ValueError(
             f"{split} fields must have shape (samples, channels, *{grid.shape}), got {fields.shape}"
@@ -43,12 +44,7 @@ def checked_fields(fields, grid: Grid, split: str) -> np.ndarray:
         raise ValueError(f"the {split} split is empty: choose another split, or make more data")
     if len(fields) == 1 and split == "training":
         raise ValueError("one training field has no spread about its mean: give at least two")
-    finite = np.isfinite(fields).reshape(len(fields), -1).all(1)
-    if not finite.all():
-        raise ValueError(
-            f"{int((~finite).sum())} of the {len(fields)} {split} fields hold NaN or infinite "
-            f"values, the first is number {int(np.argmin(finite))}: remove or regenerate them"
-        )
+    require_finite(fields, f"{split} fields")
     return fields
 
 

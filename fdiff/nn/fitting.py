@@ -39,6 +39,7 @@ from fdiff.nn.spectrum import estimate_mean, estimate_spectra
 from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
 from fdiff.schedule import LinearSchedule
 from fdiff.score.mean import Field
+from fdiff.values import real_values
 
 LOCK = "training.lock"  # in a run directory while a training writes there
 
@@ -78,15 +79,16 @@ def train(
         TrainingDiverged: the loss is not finite; the batch is saved in ``out``.
     """
     config = Config() if config is None else config
-    fields = _with_channels(fields, grid)
+    fields = _with_channels(fields, grid, "training")
     if len(names) != fields.shape[1]:
         names = [f"field{i}" for i in range(fields.shape[1])]
     check_fit(config, grid, fields.shape[1] if fields.ndim > 1 else 1, network)
     finest = max(level_grids(grid, config.training.levels), key=lambda g: g.size)
     # Restricted once: what lies beyond the finest level must not enter mean or spectrum.
     whole, fields = fields, _restricted(fields, grid, finest)
-    whole_validation = None if validation is None else _with_channels(validation, grid)
-    if whole_validation is not None:
+    whole_validation = None
+    if validation is not None:
+        whole_validation = _with_channels(validation, grid, "validation")
         validation = _restricted(whole_validation, grid, finest)
     if validation is not None and bool(parameters) != bool(validation_parameters):
         raise ValueError("give parameters and validation_parameters both, or none of them")
@@ -334,8 +336,8 @@ def _claim(directory: Path) -> None:
         )
 
 
-def _with_channels(fields, grid: Grid) -> np.ndarray:
-    fields = np.asarray(fields)
+def _with_channels(fields, grid: Grid, split: str) -> np.ndarray:
+    fields = real_values(fields, f"{split} fields")
     return fields[:, None] if fields.ndim == grid.dim + 1 else fields
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from fdiff import levels
 from fdiff.covariance import ChannelCovariance, Covariance
 from fdiff.grid import Grid
+from fdiff.values import real_values
 
 
 @final
@@ -23,7 +24,7 @@ class Field:
     grid: Grid
 
     def __post_init__(self) -> None:
-        values = np.array(self.values, dtype=float)
+        values = np.array(real_values(self.values, "a field"), dtype=float)
         if values.shape[values.ndim - self.grid.dim :] != self.grid.shape:
             raise ValueError(f"values on a grid of shape {self.grid.shape}, got {values.shape}")
         if not np.isfinite(values).all():
