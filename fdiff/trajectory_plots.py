@@ -45,17 +45,22 @@ class Trajectory:
         return float(low), float(high if high > low else low + 1.0)
 
 
-def load(path: Path | str, sample: int = 0, field: str | None = None) -> Trajectory:
-    """One field of the sample at that position.
+def load(
+    path: Path | str,
+    sample: int = 0,
+    field: str | None = None,
+    boundary: dataset.Boundary | None = None,
+) -> Trajectory:
+    """One field of the sample at that position; ``boundary`` as in `fdiff.dataset.open`.
 
     Raises:
         ValueError: no such sample or field.
     """
-    with dataset.open(path) as file:
+    with dataset.open(path, boundary) as file:
         if not 0 <= sample < len(file):
             raise ValueError(f"{path} has samples 0 to {len(file) - 1}, not {sample}")
         name = file.field_names[file.channel(field)]
-        values = file.view.data(sample)[...][..., file.channel(field)]
+        values = file.trajectory(sample)[..., file.channel(field)]
         title = f"{Path(path).name}, sample {file.view.keys[sample]}, {name}"
         return Trajectory(title, values, file.grid, file.times)
 

@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -150,14 +151,21 @@ def test_numbers_that_do_not_fit_are_named(folder, capsys, old, new, message):
 
 def write(folder, change, grid=GRID, size=30):
     u = fdiff.BesselCovariance(20.0, 60.0, 2.5).sample(GRID, size, seed=1, channels=2)
-    change(u)
     dataset.write_fields(folder / "data.h5", u, grid, ["u", "v"], 2.5, {})
+    change(u)
+    with h5py.File(folder / "data.h5", "r+") as file:
+        for key, field in zip(file, u):
+            file[key]["data"][0] = np.moveaxis(field, 0, -1)
 
 
 @pytest.mark.parametrize(
     ("change", "size", "message"),
     [
-        (lambda u: u.__setitem__((3, 0, 1, 1), np.nan), 30, "1 of the 27 training fields hold NaN"),
+        (
+            lambda u: u.__setitem__((3, 0, 1, 1), np.nan),
+            30,
+            "sample 0003, field u, time 2.5 holds values that are NaN",
+        ),
         (lambda u: u.fill(1.0), 30, "do not vary"),
         (lambda u: None, 1, "the split 'train' of"),
         (lambda u: None, 2, "give at least two"),

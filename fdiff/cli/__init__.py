@@ -8,6 +8,8 @@ import os
 import pkgutil
 import sys
 
+from fdiff.cli.output import spoken_warnings
+
 EXTRAS = {
     "typer": "cli", "rich": "cli", "tomli_w": "cli", "torch": "torch", "safetensors": "torch",
     "matplotlib": "plot", "distributed": "dask", "xarray": "xarray", "tensorboard": "tensorboard",
@@ -26,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         print('fdiff: the command line needs its extra: pip install "fdiff[cli]"', file=sys.stderr)
         return 1
     try:
-        build()(args=arguments, prog_name="fdiff")
+        with spoken_warnings():
+            build()(args=arguments, prog_name="fdiff")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fdiff.cli.output import print_json, print_table, say
+from fdiff.cli.output import BOUNDARY_HELP, print_json, print_table, say
 
 if TYPE_CHECKING:
     from fdiff.dataset import Dataset
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
         field: Annotated[str | None, typer.Option(help="Field; the samples' first.")] = None,
         time: Annotated[float | None, typer.Option(help="Time of the data; the samples'.")] = None,
         split: Annotated[str | None, typer.Option(help="train, test, or all by default.")] = None,
+        boundary: Annotated[str | None, typer.Option(help=BOUNDARY_HELP)] = None,
         report: Annotated[Path | None, typer.Option(help="Folder for the HTML report.")] = None,
         seed: Annotated[int, typer.Option(help="Seed of directions and bootstrap.")] = 0,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
@@ -37,8 +38,9 @@ def register(app: typer.Typer) -> None:
         nothing.
         """
         rows = evaluate_files(
-            samples, against, field=field, time=time, split=split, report=report, seed=seed
-        )
+            samples, against, field=field, time=time, split=split, boundary=boundary,
+            report=report, seed=seed,
+        )  # fmt: skip
         if as_json:
             print_json({"rows": rows})
         else:
@@ -60,10 +62,13 @@ def evaluate_files(
     field: str | None = None,
     time: float | None = None,
     split: str | None = None,
+    boundary: str | None = None,
     report: Path | None = None,
     seed: int = 0,
 ) -> list[dict]:
     """Rows of all metrics of a file of samples against a file of data.
+
+    ``boundary`` is for a file that does not record its own, as `fdiff.dataset.open` takes it.
 
     Raises:
         ValueError: different boxes, a missing field or time, or data that were trained on.
@@ -71,7 +76,7 @@ def evaluate_files(
     from fdiff import dataset, levels, metrics
     from fdiff.dataset.fingerprint import Fingerprints
 
-    with dataset.open(samples) as drawn, dataset.open(against) as truth:
+    with dataset.open(samples, boundary) as drawn, dataset.open(against, boundary) as truth:
         unfinished = drawn.provenance.get("unfinished")
         if unfinished:
             say(f"warning: the network of {samples} was {unfinished}")

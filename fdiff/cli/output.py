@@ -8,6 +8,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+BOUNDARY_HELP = (
+    "Of other programs' data: periodic, neumann (no flux) or dirichlet; one kind, or one an axis "
+    "(x=periodic,y=neumann)."
+)
+
 
 def say(message: str) -> None:
     """A remark for the person at the terminal."""

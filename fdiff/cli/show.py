@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fdiff.cli.output import print_json, say
+from fdiff.cli.output import BOUNDARY_HELP, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
             Path | None, typer.Option(help="Picture to write (.png, .pdf, .svg).")
         ] = None,
         movie: Annotated[Path | None, typer.Option(help="Movie to write (.gif or .mp4).")] = None,
+        boundary: Annotated[str | None, typer.Option(help=BOUNDARY_HELP)] = None,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
     ) -> None:
         """Draw frames of a sample and its spectrum over time, and the trajectory as a movie.
@@ -32,7 +33,7 @@ def register(app: typer.Typer) -> None:
         # Beside a file; of a folder, which may not be ours, in the working folder.
         place = Path() if file.is_dir() else file.parent
         picture = out or place / f"{file.stem}_{sample}.png"
-        trajectory = plots.load(file, sample, field)
+        trajectory = plots.load(file, sample, field, boundary)
         written = [plots.figure(trajectory, picture)]
         if len(trajectory.times) > 1:
             written.append(plots.movie(trajectory, movie or picture.with_suffix(".gif")))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fdiff.cli.output import print_json, say, spoken_warnings
+from fdiff.cli.output import BOUNDARY_HELP, print_json, say, spoken_warnings
 from fdiff.inputs import read_toml
 
 HELD_OUT = 256  # fields of the split "test" that the validation loss uses
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
             str | None, typer.Option(help="Parameters to tell the network, e.g. k,Du.")
         ] = None,
         split: Annotated[str, typer.Option(help="Part of the data to train on.")] = "train",
+        boundary: Annotated[str | None, typer.Option(help=BOUNDARY_HELP)] = None,
         levels: Annotated[str | None, typer.Option(help="Coarse to fine, e.g. 32,64.")] = None,
         seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,
         device: Annotated[str | None, typer.Option(help="cpu or cuda; cpu by default.")] = None,
@@ -52,6 +53,7 @@ def register(app: typer.Typer) -> None:
             done = train_from_file(
                 data, out, _config(config), changes, names, time, split, device, resume,
                 tensorboard=tensorboard, condition=condition.split(",") if condition else [],
+                boundary=boundary,
             )  # fmt: skip
             if as_json and team.leads:
                 print_json({**done, "warnings": said})
@@ -70,13 +72,14 @@ def train_from_file(
     held_out: Path | None = None,
     tensorboard: bool = False,
     condition: Sequence[str] = (),
+    boundary: str | None = None,
 ) -> dict[str, Any]:
     """Reads, trains, reports. ``config``: tables as in train.toml; ``changes``: keys of its
     table "training" that win over it. Validation uses ``held_out``, or the split "test" of
     ``data`` where that is not trained on."""
     from fdiff import dataset, nn
 
-    with dataset.open(data) as file:
+    with dataset.open(data, boundary) as file:
         grid, present, names = file.grid, file.field_names, field or [file.field_names[0]]
         stored, asked = len(file), len(file.indices(split))
         settings = _settings(config or {}, changes or {}, grid.dim, file.holds_images)
@@ -91,7 +94,7 @@ def train_from_file(
             validation = file.fields(one, time, "test")[:HELD_OUT]
             known = file.parameters(condition, "test") if condition else {}
     if held_out is not None:
-        with dataset.open(held_out) as file:
+        with dataset.open(held_out, boundary) as file:
             if not file.grid.same_nodes(grid):
                 raise ValueError(
                     f"held-out fields are on the grid of the training data: {held_out} has "

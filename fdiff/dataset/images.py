@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fdiff.dataset.formats.boundaries import Boundary, asked_boundary
 from fdiff.dataset.idx import find_images, read_pixels, shades
 from fdiff.dataset.reader import Dataset
 from fdiff.grid import Grid
@@ -22,10 +23,11 @@ class ImageView:
     """The images as `fdiff.dataset.formats` shows samples: (t, y, x, field), one of each."""
 
     names = ("image",)
+    sides = ("y", "x")
 
     def __init__(self, pixels: np.ndarray, side: int):
         self.pixels = pixels
-        self.shape = (1, side, side, 1)
+        self.shape = self.stored_shape = (1, side, side, 1)
         self.keys = [f"{i:05d}" for i in range(len(pixels))]
 
     def axis(self, name: str) -> np.ndarray:
@@ -35,6 +37,10 @@ class ImageView:
 
     def data(self, row: int) -> np.ndarray:
         return resize(shades(self.pixels[row : row + 1]), self.shape[1])[..., None]
+
+    def marks(self, row: int, channel: int) -> str:
+        """Every pixel has a value."""
+        return ""
 
     def record(self, row: int) -> None:
         """Nothing is recorded of an image's making."""
@@ -54,8 +60,10 @@ class ImageFolder(Dataset):
 
     holds_images = True
 
-    def __init__(self, path: Path | str, side: int = SIDE):
+    def __init__(self, path: Path | str, side: int = SIDE, boundary: Boundary | None = None):
         self.path = Path(path)
+        if set(asked_boundary(boundary, ("y", "x")).values()) - {"neumann"}:
+            raise ValueError(f"{path}: images are on the square without flux; got {boundary!r}")
         self._files = find_images(self.path)
         self._side = side
 

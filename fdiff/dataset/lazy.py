@@ -6,14 +6,14 @@ from typing import final
 
 import numpy as np
 
-from fdiff.dataset.formats import PDEBenchView, WellView
+from fdiff.dataset.formats import View
 
 
 @final
 class StackedField:
     """(sample, time, *grid.shape) of one field; reads the samples and times that are asked for."""
 
-    def __init__(self, view: PDEBenchView | WellView, channel: int):
+    def __init__(self, view: View, channel: int):
         self.view, self.channel = view, channel
         self.shape = (len(view.keys), *view.shape[:-1])
         self.dtype = np.dtype(np.float32)

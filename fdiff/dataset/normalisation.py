@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fdiff.dataset.formats import WellView
+from fdiff.dataset.formats.components import Component
 from fdiff.dataset.reader import Dataset
 
 # Values held at a time, 32 MB of float64: a trajectory may be larger than the memory.
@@ -63,9 +64,10 @@ def normalisation(path: Path | str, block: int = _BLOCK) -> dict[str, dict[str, 
         rows = file.usable(None)
         if not rows:
             raise ArithmeticError(f"no trajectory of {path} could be computed to the end")
-        for name, array in zip(file.field_names, file.view.arrays):
+        times = len(file.times)
+        for name, component in zip(file.field_names, file.view.components):
             values, steps = Moments(), Moments()
-            for part, first in _blocks(array, rows, block):
+            for part, first in _blocks(component, times, rows, block):
                 values.add(part[0 if first else 1 :])
                 if len(part) > 1:
                     steps.add(np.diff(part, axis=0))
@@ -75,14 +77,16 @@ def normalisation(path: Path | str, block: int = _BLOCK) -> dict[str, dict[str, 
     return found
 
 
-def _blocks(array, rows: list[int], block: int) -> Iterator[tuple[np.ndarray, bool]]:
+def _blocks(
+    component: Component, times: int, rows: list[int], block: int
+) -> Iterator[tuple[np.ndarray, bool]]:
     """Consecutive times of a trajectory, and whether they are its first ones.
 
     Later blocks begin with the last time of the one before.
     """
-    _, times, *sides = array.shape
-    length = max(1, block // math.prod(sides))
+    length = max(1, block // math.prod(component.sizes))
     for row in rows:
         for begin in range(0, times, length):
             first = begin == 0
-            yield array[row, begin - (not first) : begin + length].astype(np.float64), first
+            frames = slice(begin - (not first), begin + length)
+            yield component.read(row, frames, times).astype(np.float64), first

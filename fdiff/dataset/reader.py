@@ -1,8 +1,7 @@
 """Reading datasets: ours, PDEBench's, The Well's and `fdiff sample`'s, in one way.
 
 What PDEBench does not record (boundary, field names, provenance) stands in the root attribute
-``fdiff``, JSON text; a file in PDEBench's layout without it is taken for its 2D diffusion-reaction:
-no-flux walls, fields u and v.
+``fdiff``, JSON text. What a file without it is, `fdiff.dataset.formats` tells from its content.
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fdiff.dataset.formats import ATTRIBUTE, AXES, view
+from fdiff.dataset.formats import ATTRIBUTE, Boundary, view
 from fdiff.dataset.opening import open_hdf5
 from fdiff.errors import UnreadableHere
 from fdiff.grid import Grid
@@ -29,12 +29,13 @@ _METADATA_BYTES = 1 << 20
 class Dataset:
     """A file of samples, read on demand; close it, or use it in a ``with`` block.
 
-    The grid's axes are those of the data: ``(y, x)`` in two dimensions.
+    The grid's axes are those of the data: ``(y, x)`` in two dimensions. ``boundary`` is for files
+    that do not record theirs, as `fdiff.dataset.open` takes it.
     """
 
     holds_images = False  # whether `fdiff.nn.Config.for_images` has the defaults for these data
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, boundary: Boundary | None = None):
         self.path = Path(path)
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder: name a dataset file in it")
@@ -47,7 +48,7 @@ class Dataset:
         self._file = open_hdf5(self.path)
         try:
             _bound_cache(self._file)
-            self.view = view(self._file)
+            self.view = view(self._file, boundary)
         except (ValueError, KeyError, RuntimeError, OSError) as error:
             self._file.close()
             raise self._explained(error) from None
@@ -95,28 +96,28 @@ class Dataset:
     @cached_property
     def times(self) -> np.ndarray:
         """Stored times."""
-        return self.view.axis("t")
+        with self._naming_the_file():
+            return np.asarray(self.view.axis("t"), float)
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:
-        count = self.view.shape[-1]
+        with self._naming_the_file():
+            count = self.view.stored_shape[-1]
         named = self.provenance.get("fields", self.view.names)
         return tuple(named) if len(named) == count else tuple(f"field{i}" for i in range(count))
 
     @cached_property
     def grid(self) -> Grid:
-        shape = tuple(int(n) for n in self.view.shape[1:-1])
-        if ATTRIBUTE in self._file.attrs and "grid" in self.provenance:
-            known = self.provenance["grid"]
-            return Grid(shape, known["lengths"], known["boundary"], known["origin"])
-        lengths, origins = [], []
-        for name, n in zip(AXES[3 - len(shape) :], shape):
-            centres = self.view.axis(name)
-            h = (centres[-1] - centres[0]) / max(n - 1, 1)
-            # Cell centres are f4: the box is meant to seven digits.
-            lengths.append(float(f"{n * h:.6g}"))
-            origins.append(float(f"{centres[0] - h / 2:.6g}"))
-        return Grid(shape, tuple(lengths), "neumann", tuple(origins))
+        """The grid of all samples; a warning says what the file left to its reader.
+
+        Raises:
+            ValueError: a file that does not say what the boundary is, or whose nodes are no grid's.
+        """
+        with self._naming_the_file():
+            grid, notes = self.view.grid, self.view.notes
+        if notes:
+            warnings.warn(f"{self.path}: {'; '.join(notes)}", stacklevel=3)
+        return grid
 
     def indices(self, split: str | None = None) -> Sequence[int]:
         """Positions of a split: ``"train"``, ``"test"`` or all (None).
@@ -170,22 +171,62 @@ class Dataset:
         """Function values ``(samples, channels, *grid.shape)``, float32, one time, one split.
 
         ``field``: a name, several, or None for the first.
+
+        Raises:
+            ValueError: samples with other times or nodes than the first, or values that are
+                missing, NaN or infinite; the first of them is named.
         """
         names = [field] if field is None or isinstance(field, str) else list(field)
         channels = [self.channel(name) for name in names]
         frame, rows = self.frame(time), self.usable(split)
+        with self._naming_the_file():
+            self.view.check(rows)
         out = np.empty((len(rows), len(channels), *self.grid.shape), np.float32)
         for i, row in enumerate(rows):
-            data = self._sample(row)
-            if data.shape[1:-1] != self.grid.shape:
-                raise ValueError(f"{self.path}: sample {row} has another shape than the first")
-            out[i] = np.moveaxis(data[frame][..., channels], -1, 0)
+            with np.errstate(over="ignore"):  # what float32 cannot hold is named below
+                out[i] = self._frame(row, frame, channels)
+            self._require_finite(out[i], row, frame, channels)
         return out
 
     def state(self, row: int, fields: Sequence[str], time: float | None = None) -> np.ndarray:
-        """One sample's fields at one time, (fields, *grid.shape)."""
+        """One sample's fields at one time, (fields, *grid.shape).
+
+        Raises:
+            ValueError: as `fields`.
+        """
+        values = self.values(row, fields, time)
         channels = [self.channel(name) for name in fields]
-        return np.moveaxis(self._sample(row)[self.frame(time)][..., channels], -1, 0)
+        self._require_finite(values, row, self.frame(time), channels)
+        return values
+
+    def values(self, row: int, fields: Sequence[str], time: float | None = None) -> np.ndarray:
+        """As `state`, with NaN where a value is missing or its trajectory has failed."""
+        return self._frame(row, self.frame(time), [self.channel(name) for name in fields])
+
+    def trajectory(self, row: int) -> np.ndarray:
+        """All fields of one sample at all times, [t, *grid.shape, field], as the file has them.
+
+        Values that the file marks as missing are NaN, as are those of a failed trajectory.
+        """
+        with self._naming_the_file():
+            return np.asarray(self._sample(row)[...])
+
+    def _frame(self, row: int, frame: int, channels: list[int]) -> np.ndarray:
+        with self._naming_the_file():
+            return np.moveaxis(self._sample(row)[frame][..., channels], -1, 0)
+
+    def _require_finite(
+        self, values: np.ndarray, row: int, frame: int, channels: list[int]
+    ) -> None:
+        for channel, field in zip(channels, values):
+            if not np.isfinite(field).all():
+                marks = self.view.marks(row, channel)
+                raise ValueError(
+                    f"{self.path}: sample {self.view.keys[row]}, field "
+                    f"{self.field_names[channel]}, time {self.times[frame]:g} holds values that "
+                    f"are NaN, infinite{f', missing ({marks})' if marks else ''} or beyond "
+                    "float32: leave this sample out, or fill the gaps"
+                )
 
     def usable(self, split: str | None) -> list[int]:
         """Positions of a split without the trajectories that are recorded as failed."""
@@ -204,9 +245,18 @@ class Dataset:
         """Where the sample of that index stands in the file."""
         return index - self.provenance.get("first", 0)
 
+    @contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        """Errors that the layout raises get the file's name."""
+        try:
+            yield
+        except ValueError as error:
+            raise self._explained(error) from None
+
     def _sample(self, row: int):
         try:
-            return self.view.data(row)
+            with self._naming_the_file():
+                return self.view.data(row)
         except (KeyError, OSError) as error:
             raise ValueError(
                 f"{self.path}: sample {self.view.keys[row]} cannot be read ({error}); "
@@ -222,7 +272,7 @@ class Dataset:
 
         from fdiff.dataset.lazy import StackedField, lazily_indexed
 
-        sides = AXES[3 - self.grid.dim :]
+        sides = self.view.sides
         dims = ("sample", "time", *sides)
         coordinates = {name: self.grid.points(axis) for axis, name in enumerate(sides)}
         coordinates |= {"time": self.times, "sample": self._names}
@@ -247,9 +297,7 @@ class Dataset:
             ValueError: a parameter that the file does not record of every sample.
         """
         out = {}
-        records = [
-            (self.view.record(row) or {}).get("parameters", {}) for row in self.usable(split)
-        ]
+        records = [self.view.parameters(row) for row in self.usable(split)]
         for name in names:
             if not all(name in record for record in records):
                 known = sorted(set.intersection(*map(set, records))) if records else []
@@ -270,7 +318,7 @@ class Dataset:
             if own is not None:
                 yield own["identity"]
             else:
-                values = np.ascontiguousarray(self._sample(row)[...])
+                values = np.ascontiguousarray(self.trajectory(row))
                 yield "sha256:" + hashlib.sha256(values.tobytes()).hexdigest()
 
 

@@ -140,7 +140,7 @@ def _fingerprints(file: Dataset, names: list[str], time: float, rows: list[int])
     """Of these samples, a piece of them in memory at a time."""
     parts = []
     for begin in range(0, len(rows), 256):
-        states = [file.state(row, names, time) for row in rows[begin : begin + 256]]
+        states = [file.values(row, names, time) for row in rows[begin : begin + 256]]
         parts.append(Fingerprints.of(np.stack(states), file.grid, names))
     return Fingerprints(
         np.concatenate([part.values for part in parts]), parts[0].modes, file.grid, tuple(names)

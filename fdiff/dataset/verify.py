@@ -91,7 +91,7 @@ def _check(file: Dataset, row: int) -> dict[str, Any] | None:
     try:
         known = file.view.record(row)
         if known is None:
-            file.view.data(row)[...]
+            file.view.raw(row)[...]
             return None
         places = file.view.regions(row)
         found = [checksum(part) for part in _stored(file, row, *places)]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fdiff.dataset.formats import ATTRIBUTE, AXES
+from fdiff.dataset.formats import ATTRIBUTE, AXES, STORED
 from fdiff.files import system_errors, whole
 from fdiff.grid import Grid
+from fdiff.values import real_values, require_finite
 
 
 def write_fields(
@@ -30,16 +32,22 @@ def write_fields(
     appears under its name only when it is complete and on the disk.
 
     Raises:
-        ValueError: shapes that do not fit.
+        TypeError: complex numbers, or none.
+        ValueError: shapes that do not fit, or values that are masked, NaN, infinite or beyond
+            float32.
         OSError: the disk is full, or the folder cannot be written to; nothing is left behind.
     """
     import h5py
 
     path = Path(path)
-    fields = np.asarray(fields)
+    fields = real_values(fields, "the fields to write")
     expected = (len(names), *grid.shape)
     if fields.ndim != grid.dim + 2 or fields.shape[1:] != expected:
         raise ValueError(f"expected fields (samples, {expected}), got shape {fields.shape}")
+    if not math.isfinite(time):
+        raise ValueError(f"the time of the fields must be a finite number, got {time}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is named with the rest
+        require_finite(fields.astype(STORED), "fields to write (as float32)")
     # From version 1.8 of the format on, an attribute may exceed 64 kB, as a list of what was
     # trained on does.
     with (

@@ -20,8 +20,8 @@ class TrajectoryDataset(torch.utils.data.Dataset):
 
     ``fields``: names, or None for all. ``times``: stored times to use, or None for all; item
     ``i`` is sample ``i // len(times)`` at time ``i % len(times)``. ``split`` as in
-    `fdiff.dataset.Dataset.indices`. ``resolution``: nodes per axis, by restriction. Trajectories
-    that are recorded as failed are left out.
+    `fdiff.dataset.Dataset.indices`. ``resolution``: nodes per axis, by restriction. ``boundary``
+    as in `fdiff.dataset.open`. Trajectories that are recorded as failed are left out.
 
     Nothing is loaded before it is asked for, and every process opens the file for itself, so a
     `DataLoader` may have workers however it starts them.
@@ -34,9 +34,10 @@ class TrajectoryDataset(torch.utils.data.Dataset):
         times: float | Sequence[float] | None = None,
         split: str | None = None,
         resolution: int | tuple[int, ...] | None = None,
+        boundary: dataset.Boundary | None = None,
     ):
-        self.path = Path(path)
-        with dataset.open(path) as file:
+        self.path, self.boundary = Path(path), boundary
+        with dataset.open(path, boundary) as file:
             names = file.field_names if fields is None else fields
             self.fields = (names,) if isinstance(names, str) else tuple(names)
             for name in self.fields:
@@ -62,7 +63,7 @@ class TrajectoryDataset(torch.utils.data.Dataset):
             raise IndexError(f"item {index} of {len(self)}")
         sample, frame = divmod(index % len(self), len(self.frames))
         if self._file is None:
-            self._file = dataset.open(self.path)
+            self._file = dataset.open(self.path, self.boundary)
         values = self._file.state(self.rows[sample], self.fields, self.times[frame])
         values = np.ascontiguousarray(values, dtype=np.float32)
         if self.grid != self.native:

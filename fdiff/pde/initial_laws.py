@@ -164,11 +164,13 @@ class FileInitial(Initial):
     """The states of a dataset file at one time (its last by default), sample i from its sample i.
 
     On another grid of the same box the state is restricted or prolonged. Which law this is depends
-    on the values in the file, not on its name.
+    on the values in the file, not on its name. ``boundary`` is for a file of another program that
+    does not state it, as `fdiff.dataset.open` takes it.
     """
 
     path: str
     time: float | None = None
+    boundary: str | None = None
     name = "file"
     resolution_free = False
     from_path = True
@@ -197,7 +199,7 @@ class FileInitial(Initial):
         """One sample's state as the file has it, float64, and its grid."""
         from fdiff import dataset
 
-        with dataset.Dataset(self.path) as file:
+        with dataset.open(self.path, self.boundary) as file:
             if not sample < len(file):
                 raise ValueError(f"{self.path} has {len(file)} samples, no number {sample}")
             return file.state(sample, system.fields, self.time).astype(np.float64), file.grid

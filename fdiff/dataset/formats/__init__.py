@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from fdiff.dataset.formats import pdebench
+from fdiff.dataset.formats.base import View
+from fdiff.dataset.formats.boundaries import Boundary
 from fdiff.dataset.formats.common import ATTRIBUTE, AXES, BY_CONTENT, STORED, Region
 from fdiff.dataset.formats.grouped import PDEBenchView
 from fdiff.dataset.formats.stacked import WellView
 
 
-def view(file) -> PDEBenchView | WellView:
-    """The file's layout.
+def view(file, boundary: Boundary | None = None) -> View:
+    """The file in its layout; ``boundary`` is for files that do not record theirs.
 
     Raises:
-        ValueError: it has neither.
+        ValueError: a layout that is not read, by its name, or none that is known.
     """
-    return WellView(file) if "t0_fields" in file else PDEBenchView(file)
+    if any(f"t{order}_fields" in file for order in range(3)):
+        return WellView(file, boundary)
+    pdebench.refuse_stacked(file)
+    return PDEBenchView(file, boundary)
 
 
 __all__ = [
@@ -21,8 +27,10 @@ __all__ = [
     "AXES",
     "BY_CONTENT",
     "STORED",
+    "Boundary",
     "PDEBenchView",
     "Region",
+    "View",
     "WellView",
     "view",
 ]

@@ -21,3 +21,8 @@ def place(data) -> Region | None:
     if offset is None or data.dtype != np.dtype(STORED):
         return None
     return offset, data.id.get_storage_size()
+
+
+def text_of(value) -> str:
+    """Text of an HDF5 attribute, which may be bytes."""
+    return value.decode() if isinstance(value, bytes) else str(value)

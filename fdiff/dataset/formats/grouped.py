@@ -3,48 +3,145 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fdiff.dataset.formats.common import ATTRIBUTE, STORED, Region, place
+from fdiff.dataset.formats import pdebench
+from fdiff.dataset.formats.base import View
+from fdiff.dataset.formats.boundaries import Boundary
+from fdiff.dataset.formats.common import ATTRIBUTE, AXES, STORED, Region, place
+from fdiff.dataset.formats.turned import Filled
 from fdiff.dataset.groups import open_sample, sample_names
 from fdiff.dataset.opening import unpackable
 
 
-class PDEBenchView:
-    """Root groups are samples; ``data`` [t, (z,) (y,) x, field], ``grid/x``, ..., ``grid/t``."""
+class PDEBenchView(View):
+    """Root groups are samples; ``data`` [t, (z,) (y,) x, field], ``grid/x``, ..., ``grid/t``.
 
-    def __init__(self, file):
-        self.file = file
-        self.keys = sample_names(file, ours=ATTRIBUTE in file.attrs)
+    Raises:
+        ValueError: no samples, or those of a data set of PDEBench's that has another order of axes.
+    """
+
+    def __init__(self, file, boundary: Boundary | None = None):
+        super().__init__(file, boundary)
+        own = ATTRIBUTE in file.attrs
+        self.keys = sample_names(file, ours=own)
         open_sample(file, self.keys[0])  # what all samples share is read from the first
+        self._checked = bytearray(len(self.keys))
+        if not own:
+            pdebench.refuse_unread(self._values(0).shape, self._settings)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one sample, [t, *grid.shape, field]."""
+    @cached_property
+    def stored_shape(self) -> tuple[int, ...]:
         return self._values(0).shape
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return ("u", "v")[: self.shape[-1]]
+    def sides(self) -> tuple[str, ...]:
+        return AXES[5 - len(self.stored_shape) :]
+
+    @property
+    def names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("u", "v")[: self.stored_shape[-1]]
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        """PDEBench's attribute ``config`` of the first sample, its table ``sim`` and its name."""
+        group = open_sample(self.file, self.keys[0])
+        return pdebench.settings(group.attrs.get("config"), self.file.attrs, self.keys[0])
+
+    def stated(self, side: str) -> tuple[str, str]:
+        pdebench.require_reaction_diffusion(self.stored_shape, self._settings)
+        return "neumann", ""
 
     def axis(self, name: str) -> np.ndarray:
-        """Points of the axis t, x, y or z."""
-        group = open_sample(self.file, self.keys[0])
+        values = np.asarray(self._points(0, name))
+        if name == "t" and not np.isfinite(values).all():
+            raise ValueError("the stored times are not all finite numbers")
+        return values if values.dtype.kind == "f" else values.astype(float)
+
+    def _points(self, row: int, name: str):
+        group = open_sample(self.file, self.keys[row])
         points = group.get(f"grid/{name}")
         if points is None:
             what = "the stored times" if name == "t" else f"the nodes along {name}"
             raise ValueError(
-                f"{self.file.filename}: the group {self.keys[0]} has no grid/{name}, which holds "
+                f"{self.file.filename}: the group {self.keys[row]} has no grid/{name}, which holds "
                 f"{what}: add it to the file"
             )
-        return np.asarray(points, dtype=float)
+        return points
 
-    def data(self, row: int):
-        """The sample's values, to be indexed by time first."""
-        return unpackable(self._values(row))
+    def raw(self, row: int) -> Filled:
+        return Filled(self._values(row), f"sample {self.keys[row]}")
+
+    def marks(self, row: int, channel: int) -> str:
+        return self.raw(row).marks
+
+    def check(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            if row and not self._checked[row]:
+                if not self._same(row):
+                    self._compare(row)
+                self._checked[row] = True
+
+    def _same(self, row: int) -> bool:
+        """Whether a sample has the first one's times, nodes and shape.
+
+        By HDF5's lower functions, which take a fifth of the time: a file has thousands of samples.
+        """
+        from h5py import h5d, h5g, h5s
+
+        try:
+            group = h5g.open(self.file.id, self.keys[row].encode())
+            if h5d.open(group, b"data").shape != self.stored_shape:
+                return False
+            for place, known, found in self._buffers:
+                points = h5d.open(group, place)
+                if points.shape != known.shape:
+                    return False
+                points.read(h5s.ALL, h5s.ALL, found)
+                if not (found == known).all():
+                    return False
+        except (KeyError, OSError, RuntimeError):
+            return False
+        return True
+
+    def _compare(self, row: int) -> None:
+        """A dataset has one time axis and one grid: those of the first sample."""
+        shape = self._values(row).shape
+        if shape != self.stored_shape:
+            raise ValueError(
+                f"sample {self.keys[row]} has shape {shape}, sample {self.keys[0]} has "
+                f"{self.stored_shape}, and a dataset has one for all: split the file by them"
+            )
+        for name in ("t", *self.sides):
+            if name not in self._reference:
+                continue
+            known, found = self._reference[name], np.asarray(self._points(row, name))
+            if known.shape != found.shape or not np.array_equal(known, found):
+                what = "times" if name == "t" else f"nodes along {name}"
+                raise ValueError(
+                    f"sample {self.keys[row]} has the {what} {_some(found)}, sample "
+                    f"{self.keys[0]} has {_some(known)}, and a dataset has one set for all: split "
+                    "the file by them"
+                )
+
+    @cached_property
+    def _reference(self) -> dict[str, np.ndarray]:
+        """Times and positions of the first sample."""
+        group = open_sample(self.file, self.keys[0]).get("grid", {})
+        return {name: np.asarray(group[name]) for name in ("t", *self.sides) if name in group}
+
+    @cached_property
+    def _buffers(self) -> list[tuple[bytes, np.ndarray, np.ndarray]]:
+        """Place, values and room for those of another sample, for each of `_reference`."""
+        return [
+            (f"grid/{name}".encode(), known, np.empty_like(known))
+            for name, known in self._reference.items()
+        ]
 
     def _values(self, row: int):
         """The HDF5 dataset of a sample, which may be packed."""
@@ -57,16 +154,18 @@ class PDEBenchView:
         return values
 
     def record(self, row: int) -> dict[str, Any] | None:
-        """What fdiff wrote of the sample; None for a file of somebody else."""
         text = open_sample(self.file, self.keys[row]).attrs.get(ATTRIBUTE)
         return None if text is None else json.loads(text)
 
     def regions(self, row: int) -> tuple[Path, list[Region]]:
-        """Where the sample's bytes are; no places where they are in chunks or of another type."""
         data = self._values(row)
         region = place(data)
         return Path(data.file.filename), [] if region is None else [region]
 
     def pieces(self, row: int) -> list[np.ndarray]:
-        """The sample's values in the pieces that have a checksum each, as fdiff stores them."""
-        return [np.ascontiguousarray(self.data(row)[...], STORED)]
+        return [np.ascontiguousarray(unpackable(self._values(row))[...], STORED)]
+
+
+def _some(values: np.ndarray) -> str:
+    shown = [f"{v:g}" for v in values.ravel()]
+    return ", ".join(shown if len(shown) < 6 else [*shown[:2], "...", shown[-1]])

@@ -1,37 +1,152 @@
-"""The Well's layout as readers see it: the samples are stacked, one array a field."""
+"""The Well's layout as readers see it: the samples are stacked, one array a field.
+
+Its format: https://polymathic-ai.org/the_well/data_format
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
-from fdiff.dataset.formats.common import STORED, Region, place
-from fdiff.dataset.opening import unpackable
+from fdiff.dataset.formats.base import View
+from fdiff.dataset.formats.boundaries import Boundary, stated_boundary
+from fdiff.dataset.formats.common import ATTRIBUTE, AXES, STORED, Region, place, text_of
+from fdiff.dataset.formats.components import Component, components_of, flag
+
+_GROUPS = ("t0_fields", "t1_fields", "t2_fields")
 
 
-class WellView:
-    """Fields ``t0_fields/u`` of shape (sample, t, x, (y,) (z)); the axes are turned to ours."""
+class WellView(View):
+    """Fields ``t0_fields/u`` of shape (sample, t, x, (y,) (z)), and so on; the axes are turned.
 
-    def __init__(self, file):
-        self.file = file
-        group = file["t0_fields"]
-        self.names = tuple(_text(n) for n in group.attrs["field_names"])
-        self.arrays = [group[name] for name in self.names]
-        self.keys = [f"{i:04d}" for i in range(self.arrays[0].shape[0])]
+    Files of fdiff have their grid recorded. Those of somebody else state the boundary of each axis
+    in ``boundary_conditions``, unless ``boundary`` does.
+
+    Raises:
+        ValueError: a grid that is not Cartesian, or arrays that do not fit together.
+    """
+
+    def __init__(self, file, boundary: Boundary | None = None):
+        super().__init__(file, boundary)
+        self.own = ATTRIBUTE in file.attrs
+        kind = text_of(file.attrs.get("grid_type", "cartesian"))
+        if kind.lower() != "cartesian":
+            raise ValueError(
+                f"the file has grid_type {kind!r}: fdiff's fields live on boxes with "
+                "Cartesian coordinates, whose eigenfunctions are sines and cosines; interpolate "
+                "them to such a box first"
+            )
+        self.stored_sides = self._stored_sides()
+        self.components = [c for name in _GROUPS if name in file for c in self._components(name)]
+        if not self.components:
+            raise ValueError(f"the file has no fields in {', '.join(_GROUPS)}")
+        self.names = tuple(c.name for c in self.components)
+        double = [name for i, name in enumerate(self.names) if name in self.names[:i]]
+        if double:
+            raise ValueError(f"the file has two fields of the name {double[0]}: rename one")
+        declared = int(file.attrs.get("n_trajectories", 1))
+        samples = self._count("samples", {c.name: c.samples for c in self.components}, declared)
+        self.keys = [f"{i:04d}" for i in range(samples)]
+
+    def _stored_sides(self) -> tuple[str, ...]:
+        """Names of the spatial axes in the order of the arrays."""
+        group = self.file.get("dimensions")
+        if group is None:
+            raise ValueError("the file has no group 'dimensions', which holds its nodes")
+        if "spatial_dims" in group.attrs:
+            return tuple(text_of(name) for name in np.atleast_1d(group.attrs["spatial_dims"]))
+        return tuple(name for name in reversed(AXES) if name in group)
+
+    def _components(self, group: str) -> list[Component]:
+        names = [text_of(n) for n in np.atleast_1d(self.file[group].attrs.get("field_names", []))]
+        if not self.own:  # a field that is not listed is a field all the same
+            names += sorted(set(self.file[group]).difference(names))
+        sizes = tuple(len(self.file["dimensions"][side]) for side in self.stored_sides)
+        found = []
+        for name in names:
+            if name not in self.file[group]:
+                raise ValueError(f"the file lists a field {group}/{name} and has none")
+            place = f"{group}/{name}"
+            found += components_of(
+                self.file[group][name], name, int(group[1]), sizes, self.stored_sides, place
+            )
+        return found
+
+    def _count(self, what: str, counts: Mapping[str, int | None], declared: int) -> int:
+        """Samples or stored times, in which all fields that vary by them must agree."""
+        known = {name: n for name, n in counts.items() if n is not None}
+        if len(set(known.values())) > 1:
+            listed = ", ".join(f"{n} in {name}" for name, n in known.items())
+            raise ValueError(f"the fields have different numbers of {what}: {listed}")
+        return next(iter(known.values()), declared)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        _, times, *sides = self.arrays[0].shape
-        return (times, *reversed(sides), len(self.arrays))
+    def sides(self) -> tuple[str, ...]:
+        """Names of the grid's axes, slowest first: z, y, x where these are the names."""
+        if set(self.stored_sides) <= set(AXES):
+            return tuple(name for name in AXES if name in self.stored_sides)
+        return tuple(reversed(self.stored_sides))
+
+    @property
+    def _order(self) -> tuple[int, ...]:
+        """Which axis of the arrays each axis of the grid is."""
+        return tuple(self.stored_sides.index(name) for name in self.sides)
+
+    @cached_property
+    def stored_shape(self) -> tuple[int, ...]:
+        sizes = [self.components[0].sizes[i] for i in self._order]
+        declared = len(self.axis("t"))
+        times = self._count("times", {c.name: c.times for c in self.components}, declared)
+        if times != declared:
+            raise ValueError(f"the fields have {times} times, dimensions/time has {declared}")
+        return (times, *sizes, len(self.components))
 
     def axis(self, name: str) -> np.ndarray:
-        return np.asarray(self.file["dimensions"]["time" if name == "t" else name], dtype=float)
+        """Stored times ("t"), or positions along an axis, which all samples must share.
 
-    def data(self, row: int) -> _Turned:
-        return _Turned([unpackable(array) for array in self.arrays], row, self.shape)
+        Raises:
+            ValueError: samples with different ones.
+        """
+        stored = self.file["dimensions"]["time" if name == "t" else name]
+        values = np.asarray(stored)
+        if values.ndim > 1 and len(values):
+            other = np.flatnonzero((values != values[0]).reshape(len(values), -1).any(axis=1))
+            if len(other):
+                what = "times" if name == "t" else f"positions along {name}"
+                raise ValueError(
+                    f"sample {other[0]:04d} has other {what} than sample "
+                    "0000, and a dataset has one for all: split the file by them"
+                )
+            values = values[0]
+        if name == "t" and not np.isfinite(values).all():
+            raise ValueError("stored times are not all finite numbers")
+        return values if values.dtype.kind == "f" else values.astype(float)
+
+    def stated(self, side: str) -> tuple[str, str]:
+        stated = stated_boundary(self.file.get("boundary_conditions"), side)
+        if stated is None:
+            raise ValueError(
+                f"no entry of boundary_conditions is about axis {side}: say with --boundary "
+                "(boundary=) whether it is periodic, neumann or dirichlet"
+            )
+        return stated
+
+    def raw(self, row: int) -> _Stacked:
+        return _Stacked(self.components, row, self.stored_shape, self._order)
+
+    def check(self, rows: Sequence[int]) -> None:
+        """Times and positions are looked at together, see `axis`."""
+        for name in ("t", *self.sides):
+            self.axis(name)
+
+    def marks(self, row: int, channel: int) -> str:
+        """The numbers that mean a missing value in a field."""
+        return self.components[channel].array.marks
 
     def record(self, row: int) -> dict[str, Any] | None:
         records = getattr(self, "_records", None)
@@ -40,34 +155,65 @@ class WellView:
             records = self._records = [entry for text in texts for entry in json.loads(text)]
         return records[row] if records else None
 
+    def parameters(self, row: int) -> Mapping[str, float]:
+        """The numbers with which a sample was computed, by name: those of ``scalars``.
+
+        Scalars that change in time are none.
+        """
+        if self.record(row) is not None:
+            return super().parameters(row)
+        return {
+            name: float(values[row] if values.ndim else values)
+            for name, values in self._scalars.items()
+        }
+
+    @cached_property
+    def _scalars(self) -> dict[str, np.ndarray]:
+        group = self.file.get("scalars", {})
+        found = {}
+        for name in group:
+            if flag(group[name], "time_varying", False):
+                continue
+            values = np.asarray(group[name], float)
+            if values.size == 1:
+                found[name] = values.reshape(())
+            elif values.shape == (len(self.keys),):
+                found[name] = values
+        return found
+
     def regions(self, row: int) -> tuple[Path, list[Region]]:
         places = []
-        for array in self.arrays:
-            region = place(array)
+        for component in self.components:
+            region = place(component.array.array)
             if region is None:
                 return Path(self.file.filename), []
-            size = region[1] // array.shape[0]
+            size = region[1] // component.array.shape[0]
             places.append((region[0] + row * size, size))
         return Path(self.file.filename), places
 
     def pieces(self, row: int) -> list[np.ndarray]:
         """As `PDEBenchView.pieces`: one array a field."""
-        return [np.ascontiguousarray(unpackable(array)[row], STORED) for array in self.arrays]
+        every, times = slice(None), self.stored_shape[0]
+        return [np.ascontiguousarray(c.read(row, every, times), STORED) for c in self.components]
 
 
-class _Turned:
-    """One sample of The Well's arrays, indexed like PDEBench's: [t, (z,) (y,) x, field]."""
+@final
+class _Stacked:
+    """One sample of The Well's arrays, indexed like PDEBench's: [t, (z,) (y,) x, field].
 
-    def __init__(self, arrays, row: int, shape: tuple[int, ...]):
-        self.arrays, self.row, self.shape = arrays, row, shape
+    ``order``: which axis of the arrays each axis of the grid is.
+    """
+
+    def __init__(
+        self, components: Sequence[Component], row: int, shape: tuple[int, ...],
+        order: tuple[int, ...],
+    ):  # fmt: skip
+        self.components, self.row, self.shape, self.order = components, row, shape, order
+        self.dtype = np.result_type(*(c.array.dtype for c in components))
 
     def __getitem__(self, frame) -> np.ndarray:
         whole = frame is Ellipsis
-        values = [array[self.row] if whole else array[self.row, frame] for array in self.arrays]
-        sides = values[0].ndim - whole
-        axes = tuple(reversed(range(whole, whole + sides)))
-        return np.stack([v.transpose(((0,) if whole else ()) + axes) for v in values], axis=-1)
-
-
-def _text(value) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+        frames = slice(None) if whole else frame
+        values = [c.read(self.row, frames, self.shape[0]) for c in self.components]
+        axes = ((0,) if whole else ()) + tuple(whole + i for i in self.order)
+        return np.stack([v.transpose(axes) for v in values], axis=-1)

@@ -1,0 +1,84 @@
+"""One sample of other people's files, with its nodes turned into those of the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+
+from fdiff.dataset.formats.nodes import Axis
+from fdiff.dataset.opening import unpackable
+
+
+@final
+class Turned:
+    """``data`` [t, ..., field] at the nodes of ``axes``; indexed by one time, or by Ellipsis."""
+
+    def __init__(self, data: Any, axes: Sequence[Axis]):
+        self.data, self.axes = data, axes
+        self.dtype = data.dtype
+        self.shape = (data.shape[0], *(axis.nodes for axis in axes), data.shape[-1])
+
+    def __getitem__(self, frame) -> np.ndarray:
+        values = np.asarray(self.data[frame])
+        for i, axis in enumerate(self.axes, start=int(frame is Ellipsis)):
+            if axis.turn is not None:
+                values = axis.turn(values, i)
+        return values
+
+
+@final
+class Filled:
+    """An HDF5 array of a field; values that it marks as missing are read as NaN.
+
+    ``_FillValue`` and ``missing_value`` are the attributes by which netCDF marks them.
+
+    Raises:
+        ValueError: an array that does not hold real numbers as they are: complex, whole or packed
+            ones, truth values, text.
+    """
+
+    def __init__(self, array, name: str):
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+        self._unpackable = False
+        kind = array.dtype.kind
+        if kind != "f":
+            what, remedy = _KINDS.get(kind, (f"values of type {array.dtype}", _AS_FLOATS))
+            raise ValueError(f"{name} holds {what}, where a field has real numbers: {remedy}")
+        self.missing: list[np.ndarray] = []
+        if len(array.attrs):
+            packed = [key for key in ("scale_factor", "add_offset") if key in array.attrs]
+            if packed:
+                raise ValueError(f"{name} is packed ({', '.join(packed)}): {_AS_FLOATS}")
+            keys = [key for key in ("_FillValue", "missing_value") if key in array.attrs]
+            with np.errstate(over="ignore"):
+                self.missing = [
+                    np.asarray(array.attrs[key], float).astype(array.dtype) for key in keys
+                ]
+
+    @property
+    def marks(self) -> str:
+        """The numbers that mean a missing value, as text; "" without one."""
+        numbers = [f"{float(v):g}" for mark in self.missing for v in np.atleast_1d(mark)]
+        return ", ".join(dict.fromkeys(numbers))
+
+    def __getitem__(self, key) -> np.ndarray:
+        if not self._unpackable:
+            unpackable(self.array)
+            self._unpackable = True
+        values = np.asarray(self.array[key])
+        for mark in self.missing:
+            values = np.where(np.isin(values, mark), np.nan, values).astype(self.dtype)
+        return values
+
+
+_AS_FLOATS = "write the numbers themselves as float32"
+# Whole numbers in a file of fields are packed values, labels or masks more often than quantities,
+# and nothing tells which.
+_KINDS = {
+    "c": ("complex numbers", "write real and imaginary part as two fields"),
+    "i": ("whole numbers", f"if they are quantities and no labels, {_AS_FLOATS}"),
+    "u": ("whole numbers", f"if they are quantities and no labels, {_AS_FLOATS}"),
+    "b": ("truth values", f"if they are a field all the same, {_AS_FLOATS}"),
+}
