@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,3 +238,35 @@ def test_the_command_and_python_train_the_same_on_images(tmp_path):
     )  # fmt: skip
     run = nn.train(fields, grid, config)
     assert run.identity == nn.load_run(tmp_path / "run", device="cpu").identity
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"names": ("u", "v")}, r"\['u', 'v'\] are not names for the 1 channels"),
+        ({"resume": True}, "resume needs a run directory"),
+        ({"tensorboard": True}, "tensorboard needs a run directory"),
+        ({"validation_parameters": {"r": np.arange(2.0)}}, "give these too"),
+        (
+            {
+                "parameters": {"r": np.arange(6.0)}, "validation": rough(2),
+                "validation_parameters": {"k": np.arange(2.0)},
+            },
+            r"validation_parameters are \['k'\], parameters are \['r'\]",
+        ),
+    ],
+)  # fmt: skip
+def test_arguments_of_train_that_would_be_dropped_are_refused(arguments, message):
+    config = nn.Config(SMALL["fno"], training=SHORT).replace(network__n_modes=4)
+    with pytest.raises(ValueError, match=message):
+        nn.train(rough(), GRID, config, **arguments)
+
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+@pytest.mark.parametrize("run", sorted(p.parent.name for p in CORPUS.glob("*/config.toml")))
+def test_the_config_toml_of_an_earlier_version_is_accepted(run):
+    tables = tomllib.loads((CORPUS / run / "config.toml").read_text())
+    for images in (False, True):  # it says all, so that no default is taken
+        assert nn.Config.from_dict(tables, images) == nn.load_run(CORPUS / run, "cpu").config

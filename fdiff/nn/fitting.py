@@ -51,7 +51,7 @@ def train(
     out: Path | str | None = None,
     *,
     validation: np.ndarray | None = None,
-    names: Sequence[str] = ("u",),
+    names: Sequence[str] | None = None,
     time: float = 0.0,
     training_data: dict[str, Any] | None = None,
     resume: bool = False,
@@ -65,6 +65,7 @@ def train(
     """Train on ``fields`` ``(samples, channels, *grid.shape)`` and leave the run in ``out``.
 
     Mean and spectrum are estimated on the finest level, whatever the resolution of the data.
+    ``names`` of the channels: "u" for one, "field0", "field1", ... for several by default.
     ``resume`` continues an interrupted run of ``out``, bit for bit on the same machine. Under
     ``torchrun`` the processes share each batch, and the first of them writes and reports.
     ``tensorboard`` writes the losses for TensorBoard too, into ``out/tensorboard``. ``network``
@@ -80,9 +81,12 @@ def train(
     """
     config = Config() if config is None else config
     fields = _with_channels(fields, grid, "training")
-    if len(names) != fields.shape[1]:
-        names = [f"field{i}" for i in range(fields.shape[1])]
-    check_fit(config, grid, fields.shape[1] if fields.ndim > 1 else 1, network)
+    channels = fields.shape[1] if fields.ndim > 1 else 1
+    if names is None:
+        names = ("u",) if channels == 1 else [f"field{i}" for i in range(channels)]
+    elif len(names) != channels:
+        raise ValueError(f"{list(names)} are not names for the {channels} channels of the fields")
+    check_fit(config, grid, channels, network)
     finest = max(level_grids(grid, config.training.levels), key=lambda g: g.size)
     # Restricted once: what lies beyond the finest level must not enter mean or spectrum.
     whole, fields = fields, _restricted(fields, grid, finest)
@@ -90,12 +94,12 @@ def train(
     if validation is not None:
         whole_validation = _with_channels(validation, grid, "validation")
         validation = _restricted(whole_validation, grid, finest)
-    if validation is not None and bool(parameters) != bool(validation_parameters):
-        raise ValueError("give parameters and validation_parameters both, or none of them")
+    _check_parameters(parameters or {}, validation_parameters or {}, validation is not None)
     told = (parameters or {}, validation_parameters)
     directory = None if out is None else Path(out)
-    if tensorboard and directory is None:
-        raise ValueError("tensorboard needs a run directory to write into: give out")
+    for option, given in (("tensorboard", tensorboard), ("resume", resume)):
+        if given and directory is None:
+            raise ValueError(f"{option} needs a run directory: give out")
     about = {"fields": list(names), "time": float(time), "training_data": training_data or {}}
     with parallel.team(device) as team, _kept(directory, team):
         recorded = None
@@ -333,6 +337,18 @@ def _claim(directory: Path) -> None:
     if _begun(directory):
         raise ValueError(
             f"{directory} holds a run already: continue it with resume, or choose another directory"
+        )
+
+
+def _check_parameters(parameters: Mapping, held_out: Mapping, validation: bool) -> None:
+    if validation and bool(parameters) != bool(held_out):
+        raise ValueError("give parameters and validation_parameters both, or none of them")
+    if held_out and not validation:
+        raise ValueError("validation_parameters are of validation fields: give these too")
+    if held_out and set(held_out) != set(parameters):
+        raise ValueError(
+            f"validation_parameters are {sorted(held_out)}, parameters are {sorted(parameters)}: "
+            "give the same ones"
         )
 
 
