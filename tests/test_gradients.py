@@ -196,10 +196,11 @@ def test_values_are_the_same_bits_whether_or_not_a_gradient_is_asked_for():
         assert torch.equal(single.denoise(T, x, grid), plain)
 
 
-def test_second_derivatives_are_refused_rather_than_zero():
+@pytest.mark.parametrize("loss", [torch.sum, lambda y: y.pow(2).sum()], ids=["linear", "square"])
+def test_second_derivatives_are_refused_rather_than_zero(loss):
     grid = GRIDS[0]
     x = torch.from_numpy(DATA.sample(grid, 2, seed=1)).requires_grad_()
     y = network_score(grid, "fno", True).denoise(T, x, grid)
-    (first,) = torch.autograd.grad(y.pow(2).sum(), x, create_graph=True)
+    (first,) = torch.autograd.grad(loss(y), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
