@@ -123,7 +123,7 @@ def test_a_wrong_configuration_names_its_key(folder, capsys):
     assert "learning_rat" in capsys.readouterr().err
     (folder / "train.toml").write_text("[training")
     assert train(folder) == 1
-    assert "no TOML file" in capsys.readouterr().err
+    assert "expected text in TOML" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
