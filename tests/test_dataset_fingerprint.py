@@ -1,6 +1,7 @@
 """Fields are recognised in every copy, and only there: leakage, overlap, held-out data."""
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -356,6 +357,16 @@ def test_a_run_of_an_earlier_version_has_no_fingerprints(tmp_path, capsys):
     copy = foreign(data, tmp_path / "copy.h5", dtype="f8")
     assert main(["evaluate", out, "--against", str(copy), "--split", "train"]) == 0
     assert "has no fingerprints of them" in capsys.readouterr().err
+    # The training's command adds them, and trains nothing.
+    run = shutil.copytree(CORPUS / "run_one", tmp_path / "run")
+    weights = (run / "model.safetensors").read_bytes()
+    words = ["train", data, "--time", 5, "--config", CORPUS / "train.toml", "--out", run]
+    assert main([*map(str, words), "--resume"]) == 0
+    assert (run / "model.safetensors").read_bytes() == weights
+    out = str(tmp_path / "again.h5")
+    assert main(["sample", str(run), "--out", out, "--samples", "4"]) == 0
+    assert main(["evaluate", out, "--against", str(copy), "--split", "train"]) == 1
+    assert "18 of the fields" in capsys.readouterr().err
 
 
 def test_from_training_to_evaluation_a_copy_is_noticed(tmp_path, capsys):

@@ -135,7 +135,8 @@ def refuse_overlap(
         say(
             f"{samples.path} names the fields that its network was trained on, but has no "
             "fingerprints of them that could be compared: a copy of them in another file format "
-            "would not be noticed (an earlier version trained or sampled; train again to tell)"
+            "would not be noticed (an earlier version trained or sampled: the training's command "
+            "with --resume adds them to a finished run, and new samples have them)"
         )
 
 
