@@ -78,7 +78,7 @@ def spectra(panels: Sequence[tuple[str, Any, dict]], modes_end: float | None = N
         place.axhline(0, color=BLACK, lw=0.6)
         if modes_end is not None and modes_end < truth.shells[-1]:
             place.axvline(modes_end, color=GREEN, lw=0.8, ls=":", label="network's last mode")
-        place.set(title=title, xlabel="shell $|k|$ (cosine index)", ylim=(-60, 60))
+        place.set(title=title, xlabel="frequency, in units of the lowest", ylim=(-60, 60))
     axes[0, 0].set_ylabel("energy, relative error in %")
     handles, labels = axes[0, -1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)

@@ -10,8 +10,8 @@ from typing import final
 import numpy as np
 
 from fdiff import dataset
-from fdiff.dataset.statistics import shell_numbers
 from fdiff.grid import Grid
+from fdiff.shells import shell_index
 
 FRAMES = 6
 _MOVIE_FRAMES = 120
@@ -66,7 +66,7 @@ def load(
 
 
 def figure(trajectory: Trajectory, path: Path) -> Path:
-    """Frames above, the energy by shell of wave numbers below, one line a frame."""
+    """Frames above, the energy by shell of the frequency below, one line a frame."""
     plt = _pyplot()
     low, high = trajectory.limits
     chosen = np.unique(np.linspace(0, len(trajectory.times) - 1, FRAMES).round().astype(int))
@@ -83,7 +83,7 @@ def figure(trajectory: Trajectory, path: Path) -> Path:
         frame.set_title(f"t = {trajectory.times[i]:g}", fontsize=9)
         k, energy = spectrum(trajectory, i)
         axes["spectrum"].loglog(k, energy, color=colour, label=f"t = {trajectory.times[i]:g}")
-    axes["spectrum"].set(xlabel="shell of wave numbers", ylabel="energy")
+    axes["spectrum"].set(xlabel="frequency, in units of the lowest of the box", ylabel="energy")
     axes["spectrum"].legend(fontsize=8)
     fig.suptitle(trajectory.title, fontsize=10)
     return _saved(path, lambda partial: fig.savefig(partial, dpi=120), lambda: plt.close(fig))
@@ -118,14 +118,13 @@ def movie(trajectory: Trajectory, path: Path) -> Path:
 
 
 def spectrum(trajectory: Trajectory, frame: int) -> tuple[np.ndarray, np.ndarray]:
-    """Energy by shell j <= |k| < j + 1, j >= 1, of one frame; empty where it is not finite."""
+    """Energy in the shells 1, 2, ... of the frequency, of one frame; empty where it is not finite."""
     values = np.asarray(trajectory.values[frame], np.float64)
     if not np.isfinite(values).all():
         return np.array([]), np.array([])
     basis = trajectory.grid.basis
     energy = (np.abs(basis.forward(values)) ** 2 * basis.weights).ravel()
-    shells, _ = shell_numbers(trajectory.grid)
-    total = np.bincount(shells, weights=energy)
+    total = np.bincount(shell_index(trajectory.grid).ravel(), weights=energy)
     k = np.arange(1, len(total))
     return k[total[1:] > 0], total[1:][total[1:] > 0]
 

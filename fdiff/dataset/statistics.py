@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from fdiff.grid import Grid
+from fdiff.shells import shell_index
 
 
 def sample_statistics(data: np.ndarray, grid: Grid) -> dict[str, Any]:
     """Of one trajectory [t, *grid.shape, field]: by field mean and mean square over all stored
-    times, and at the last one the energy by shell of wave numbers and the spatial tail.
-
-    Shell j holds the modes with j <= |k| < j + 1, k in cycles (half cycles between walls); the tail
-    is the energy's share in modes beyond two thirds of the grid's range on some axis: where it is
+    times, and at the last one the energy by shell of the frequency (`fdiff.shells`) and the spatial
+    tail: the energy's share in modes beyond two thirds of the grid's range on some axis: where it is
     not small, the grid is too coarse for the solution.
     """
     from fdiff_kernels.moments import moments
@@ -24,7 +23,7 @@ def sample_statistics(data: np.ndarray, grid: Grid) -> dict[str, Any]:
     mean, square = moments(np.ascontiguousarray(data).reshape(-1), fields) * fields / data.size
     c = grid.basis.forward(np.ascontiguousarray(np.moveaxis(data[-1], -1, 0), np.float64))
     energy = (np.abs(c) ** 2 * grid.basis.weights).reshape(len(c), -1)
-    shells, tail = shell_numbers(grid)
+    shells, tail = shell_index(grid).ravel(), tail_modes(grid)
     spectrum = [np.bincount(shells, weights=e).tolist() for e in energy]
     total = energy.sum(axis=1)
     fine = energy[:, tail].sum(axis=1)
@@ -41,17 +40,15 @@ def _rounded(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def shell_numbers(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Flat over modes: the shell, and whether the mode counts to the tail."""
-    squares = np.zeros(grid.basis.shape)
+def tail_modes(grid: Grid) -> np.ndarray:
+    """Flat over modes: whether the mode counts to the tail, beyond two thirds of some axis."""
     tail = np.zeros(grid.basis.shape, dtype=bool)
     for axis in range(grid.dim):
         k = grid.basis.wavenumbers(axis).astype(float)
         line = [-1 if i == axis else 1 for i in range(grid.dim)]
-        squares += (k**2).reshape(line)
         reach = grid.shape[axis] / (2 if grid.boundary[axis] == "periodic" else 1)
         tail |= (np.abs(k) > 2 / 3 * reach).reshape(line)
-    return np.sqrt(squares).astype(int).ravel(), tail.ravel()
+    return tail.ravel()
 
 
 def file_statistics(

@@ -18,6 +18,7 @@ from fdiff.grid import Grid
 from fdiff.metrics import energy, functionals, pointwise, sliced, spectra, vendi
 from fdiff.metrics.estimate import Estimate
 from fdiff.metrics.fields import RealArray, Scale, as_fields, common_grid, on_grid
+from fdiff.shells import complete_shells
 
 VENDI_FIELDS = 512  # the score grows with their number, so it is always of the first 512
 
@@ -172,7 +173,7 @@ def _energy_distance_h1(x: Prepared, y: Prepared) -> Estimate:
 
 def _shells(first: int, last: int) -> Callable[[Prepared, Prepared], Estimate | None]:
     def largest(x: Prepared, y: Prepared) -> Estimate | None:
-        if spectra.complete_shells(x.grid) <= last:
+        if complete_shells(x.grid) <= last:
             return None
         part = slice(first, last + 1)
         return spectra.largest_from_energies(x.energies, y.energies, part, x.seed)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fdiff import backends
 from fdiff.grid import Grid
+from fdiff.shells import shell_index
 
 PREDICTIONS = ("x0", "noise", "velocity", "score")
 SHELL_FLOOR = 1e-8  # of the posterior's trace: below, float32 has few digits of a mode left
@@ -82,13 +83,11 @@ def denoising_loss(
 
 @lru_cache(maxsize=64)
 def shell_weights(grid: Grid) -> np.ndarray:
-    """Weights of the stored modes that give every shell of frequencies the same share; sum 1.
+    """Weights of the stored modes that give every shell of `fdiff.shells` the same share; sum 1.
 
-    Shells are as wide as the lowest frequency; modes that are not retained have weight 0.
+    Modes that are not retained have weight 0.
     """
-    basis = grid.basis
-    kappa = np.sqrt(basis.laplacian)
-    index = np.floor(kappa / kappa[kappa > 0].min() + 1e-9).astype(int)
+    basis, index = grid.basis, shell_index(grid)
     modes = basis.weights * basis.retained
     count = np.bincount(index.ravel(), modes.ravel())
     out = modes / np.where(modes > 0, count[index], 1.0)

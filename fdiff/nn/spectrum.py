@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import final
@@ -12,9 +13,14 @@ import numpy as np
 from fdiff.covariance import ChannelCovariance, CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.score.mean import Field
+from fdiff.shells import axis_shells, shell_index
 
 # Beyond this many modes a tail's trace is summed along shells, not modes.
 TAIL_REFINEMENT = 4
+
+
+class SpectrumWarning(UserWarning):
+    """The data do not tell how their spectrum goes on beyond the grid."""
 
 
 @final
@@ -29,7 +35,7 @@ class ShellSpectrum(CovarianceOperator):
     kappa: tuple[float, ...]  # increasing, in units of 1/length
     values: tuple[float, ...]  # > 0, in units of u^2 length^dim
     tail: str  # "exponential" or "power"
-    slope: float  # < 0
+    slope: float  # < 0, or < -dim for a power law, where the trace is finite
     intercept: float
 
     def __post_init__(self) -> None:
@@ -57,7 +63,12 @@ class ShellSpectrum(CovarianceOperator):
         return _tail_trace(self, grid)
 
     def is_trace_class(self, dim: int) -> bool:
-        return self.tail == "exponential" or self.slope < -dim
+        return self.slope < (0 if self.tail == "exponential" else -dim)
+
+    @property
+    def exponent(self) -> float:
+        """``d log c / d log kappa`` of the tail where it begins; trace class needs ``< -dim``."""
+        return self.slope * (self.kappa[-1] if self.tail == "exponential" else 1.0)
 
 
 # What the channels say about each other is left to the network.
@@ -78,25 +89,48 @@ def _tail_trace(operator: ShellSpectrum, grid: Grid) -> float:
 
 
 def estimate_spectrum(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum:
-    """Mean of ``|c_k|^2`` over the samples (and channels) and each shell of frequencies.
+    """Mean of ``|c_k|^2`` over the samples (and channels) and each shell of `fdiff.shells`.
 
-    ``coefficients``: ``(samples, [channels,] *basis.shape)``, the mean removed. Shells are as wide
-    as the box's lowest frequency; shells that stick out of the grid's box of modes are not used.
+    ``coefficients``: ``(samples, [channels,] *basis.shape)``, the mean removed. Shells up to the
+    highest frequency of an axis are used, and a tail is fitted to the last of them. Towards the
+    corners of the grid's box of modes the tail holds too.
+
+    Where that tail begins too flat for a finite trace, or has more variance beyond the grid than
+    there is on it (a noise floor, rough fields), it is no measurement. Then all shells up to the
+    corners are used, so that the variance on the grid is kept, and beyond the last one the spectrum
+    falls like ``kappa^-(2 dim + 2)``.
+
+    Warns:
+        SpectrumWarning: in that case.
     """
+    count = max(axis_shells(grid))
+    places, values = _shell_means(coefficients, grid, count)
+    found = ShellSpectrum(_floats(places), _floats(values), *_fit_tail(places, values))
+    if found.exponent < -grid.dim and found.tail_trace(grid) <= found.trace(grid):
+        return found
+    places, values = _shell_means(coefficients, grid, int(shell_index(grid).max()) + 1)
+    slope = -2.0 * grid.dim - 2.0
+    intercept = float(np.log(values[-1]) - slope * np.log(places[-1]))
+    warnings.warn(
+        f"at the end of the grid {grid.shape} the spectrum of the data falls like "
+        f"frequency^{found.exponent:.1f}, too slowly to say how it goes on: on the grid it is kept "
+        f"as it is, beyond it is taken to fall like frequency^{slope:.0f}. Noise in the data is "
+        "such a case, and so are fields that need a finer grid",
+        SpectrumWarning,
+        stacklevel=2,
+    )
+    return ShellSpectrum(_floats(places), _floats(values), "power", slope, intercept)
+
+
+def _shell_means(
+    coefficients: np.ndarray, grid: Grid, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean frequency and mean ``|c_k|^2 > 0`` of those of the first ``count`` shells with modes."""
     basis = grid.basis
     lead = tuple(range(coefficients.ndim - grid.dim))
     power = (np.abs(coefficients) ** 2).mean(lead, dtype=float)
-    kappa = np.sqrt(basis.laplacian)
-    turns = [2.0 if kind == "periodic" else 1.0 for kind in grid.boundary]
-    width = min(t * math.pi / length for t, length in zip(turns, grid.lengths))
-    edges = [
-        t * math.pi / length * (n / 2 if t == 2.0 else n)
-        for t, length, n in zip(turns, grid.lengths, grid.shape)
-    ]
-    shell = np.floor(kappa / width + 1e-9).astype(int)
-    count = math.floor(min(edges) / width + 1e-9)
-    use = basis.retained & (shell < count)
-    weight = np.where(use, basis.weights, 0.0).ravel()
+    kappa, shell = np.sqrt(basis.laplacian), shell_index(grid)
+    weight = np.where(basis.retained & (shell < count), basis.weights, 0.0).ravel()
     index = np.minimum(shell, count).ravel()
     modes = np.bincount(index, weight, count + 1)[:count]
     mean_power = np.bincount(index, weight * power.ravel(), count + 1)[:count]
@@ -107,11 +141,11 @@ def estimate_spectrum(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum:
     values, places = (array[full] / modes[full] for array in (mean_power, mean_kappa))
     if not values.max() > 0:
         raise ValueError("the data do not vary: every sample equals the mean")
-    values = np.maximum(values, 1e-14 * values.max())
-    tail, slope, intercept = _fit_tail(places, values)
-    return ShellSpectrum(
-        tuple(map(float, places)), tuple(map(float, values)), tail, slope, intercept
-    )
+    return places, np.maximum(values, 1e-14 * values.max())
+
+
+def _floats(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(map(float, values))
 
 
 def estimate_spectra(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum | ChannelSpectra:
@@ -140,12 +174,6 @@ def _fit_tail(kappa: np.ndarray, values: np.ndarray) -> tuple[str, float, float]
         residual = np.log(values[last]) - intercept - slope * place
         fits.append((float(residual @ residual), tail, float(slope), float(intercept)))
     _, tail, slope, intercept = min(fits)
-    if slope >= 0:
-        # A rising end (noise, or few shells) is not a law to extrapolate: hold the level, falling
-        # as slowly as a trace-class spectrum may.
-        edge = float(np.log(kappa[last[-1]]))
-        slope = -4.0
-        return "power", slope, float(np.log(values[last[-1]])) - slope * edge
     return tail, slope, intercept
 
 
