@@ -31,8 +31,7 @@ def shell_index(grid: Grid) -> NDArray[np.int64]:
     width = shell_width(grid)
     # Whole numbers times ratios that are one on boxes of equal sides: no rounding there.
     lines = [
-        (step / width * grid.basis.wavenumbers(axis)) ** 2
-        for axis, step in enumerate(_steps(grid))
+        (step / width * grid.basis.wavenumbers(axis)) ** 2 for axis, step in enumerate(_steps(grid))
     ]
     squares = sum(np.meshgrid(*lines, indexing="ij", sparse=True))
     index = np.floor(np.sqrt(squares) + _ROUNDING).astype(np.int64)

@@ -118,7 +118,7 @@ def movie(trajectory: Trajectory, path: Path) -> Path:
 
 
 def spectrum(trajectory: Trajectory, frame: int) -> tuple[np.ndarray, np.ndarray]:
-    """Energy in the shells 1, 2, ... of the frequency, of one frame; empty where it is not finite."""
+    """Energy in the shells from 1 of the frequency, of one frame; empty where it is not finite."""
     values = np.asarray(trajectory.values[frame], np.float64)
     if not np.isfinite(values).all():
         return np.array([]), np.array([])

@@ -13,9 +13,10 @@ from fdiff.shells import shell_index
 
 def sample_statistics(data: np.ndarray, grid: Grid) -> dict[str, Any]:
     """Of one trajectory [t, *grid.shape, field]: by field mean and mean square over all stored
-    times, and at the last one the energy by shell of the frequency (`fdiff.shells`) and the spatial
-    tail: the energy's share in modes beyond two thirds of the grid's range on some axis: where it is
-    not small, the grid is too coarse for the solution.
+    times, and at the last one the energy by shell of the frequency (`fdiff.shells`) and the tail.
+
+    The tail is the energy's share in modes beyond two thirds of the grid's range on some axis:
+    where it is not small, the grid is too coarse for the solution.
     """
     from fdiff_kernels.moments import moments
 

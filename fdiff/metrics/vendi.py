@@ -23,8 +23,7 @@ from fdiff.metrics.fields import RealArray, as_fields
 
 def vendi_cosine(u: Any, grid: Grid) -> Estimate:
     """Vendi score with the cosine of the angle between fields in L2."""
-    fields = as_fields(u, grid)
-    flat = fields.reshape(len(fields), -1)
+    flat, _ = _flat(u, grid)
     norms = np.sqrt(squared_norms(flat))
     if not norms.all():
         raise ValueError(f"{np.sum(norms == 0)} fields are zero and have no angle to others")
@@ -51,10 +50,20 @@ def median_distance(u: Any, grid: Grid) -> float:
 
 
 def _root_mean_square_distances(u: Any, grid: Grid) -> RealArray:
-    fields = as_fields(u, grid)
-    flat = fields.reshape(len(fields), -1)
+    flat, unit = _flat(u, grid)
     norms = squared_norms(flat)
-    return distances(flat, flat, norms, norms) / np.sqrt(flat.shape[1])
+    return unit * distances(flat, flat, norms, norms) / np.sqrt(flat.shape[1])
+
+
+def _flat(u: Any, grid: Grid) -> tuple[RealArray, float]:
+    """Fields as rows in units of a power of two near the largest value, and that unit.
+
+    Squares of the values then fit into float32; dividing by a power of two is exact.
+    """
+    fields = as_fields(u, grid)
+    largest = float(np.abs(fields).max())
+    unit = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0
+    return fields.reshape(len(fields), -1) / fields.dtype.type(unit), unit
 
 
 def score(similarity: RealArray) -> Estimate:

@@ -66,7 +66,8 @@ def denoising_loss(
     """
     lead = (-1,) + (1,) * (1 + grid.dim)
     m, s = (f.reshape(lead) for f in mean_and_std(half_log_snr))
-    estimate = denoiser.denoise_centred(half_log_snr, m * x0 + s * noise, grid, condition)
+    x0, noise = denoiser.scaled(x0, grid), denoiser.scaled(noise, grid)
+    estimate = denoiser.denoise_scaled(half_log_snr, m * x0 + s * noise, grid, condition)
     error = estimate - x0
     channels = x0.shape[1]
     # One weight for all channels, or one each.
@@ -74,8 +75,9 @@ def denoising_loss(
     loss = (weight * grid.basis.inner(error, error)).mean(1)
     if shell_weight:
         power = backends.of(error).real_product(error, error)
-        floor = SHELL_FLOOR * denoiser.posterior_trace(half_log_snr)
-        relative = power / (denoiser.posterior_variance(half_log_snr, error, grid) + floor)
+        floor = SHELL_FLOOR * denoiser.posterior_trace_scaled(half_log_snr)
+        expected = denoiser.posterior_variance_scaled(half_log_snr, error, grid)
+        relative = power / (expected + floor)
         shells = backends.of(power).constant(shell_weights(grid), power)
         loss = loss + shell_weight / channels * (relative * shells).flatten(1).sum(1)
     return loss

@@ -28,6 +28,8 @@ LEARNED = ("x0", "noise", "velocity")
 
 # Half log signal-to-noise ratios at which the posterior's trace is tabulated.
 TABLE = np.arange(-16.0, 16.01, 0.05)
+# Of the tabulated traces: the natural logarithm up to which float32 has room for more factors.
+LARGEST_LOG = 60.0
 
 
 def scales(half_log_snr: Tensor, dim: int) -> tuple[Tensor, Tensor]:
@@ -48,6 +50,11 @@ class Denoiser(nn.Module):
     limit's under refinement, one number for all grids. Where it is infinite (white noise),
     ``scale="grid"`` takes that of each grid: the input then keeps its size, but the data's share of
     it falls under refinement, and what was learned on one grid means something else on another.
+
+    Inside, each field is measured in ``units``, the power of two nearest its standard deviation, so
+    that squares of fields of any size have a place in float32. Dividing by a power of two is exact:
+    it changes no bit of a result. What ends in ``_scaled`` or is called ``scaled`` is in these
+    units, all else in those of the data.
     """
 
     # What the network's products are computed in while it trains, see `fdiff.nn.precision`.
@@ -75,7 +82,30 @@ class Denoiser(nn.Module):
                 "scale that all grids share; use e.g. BesselCovariance with power > dim / 2, or "
                 'scale="grid" to see what happens without one'
             )
-        self._posterior = _posterior_table(noise, covariance, grid)
+        self.units = _units(self.variances(grid)[0])  # one for all fields, or one each
+        table = _posterior_table(noise, covariance, grid)
+        # Logarithms of traces in the data's units, as long as float32 holds their exponentials.
+        extreme = np.abs(table).max() > LARGEST_LOG
+        squares = self.units[:, None] ** 2
+        self._posterior = table - np.log(squares) if extreme else table
+        self._posterior_units = np.ones(1) if extreme else self.units
+
+    def scaled(self, c: Tensor, grid: Grid) -> Tensor:
+        """Fields or coefficients ``(batch, channels, ...)`` of the data in ``units``."""
+        return self._times(c, 1 / self.units, grid)
+
+    def unscaled(self, c: Tensor, grid: Grid) -> Tensor:
+        """The inverse of `scaled`."""
+        return self._times(c, self.units, grid)
+
+    @staticmethod
+    def _times(c: Tensor, factors: np.ndarray, grid: Grid) -> Tensor:
+        """``c`` times one factor for all channels, or one each."""
+        if (factors == 1).all():
+            return c
+        return c * torch.as_tensor(factors, dtype=c.dtype, device=c.device).reshape(
+            (-1,) + (1,) * grid.dim
+        )
 
     def posterior_trace(self, half_log_snr: Tensor) -> Tensor:
         """``R^2 = sum_k p_k^2``, ``p_k^2 = c s^2 q / Sigma``: the linear model's expected loss.
@@ -83,15 +113,26 @@ class Denoiser(nn.Module):
         The same number on every grid, one for all channels or one each; shaped to broadcast over
         coefficients.
         """
+        return self._times(self.posterior_trace_scaled(half_log_snr), self.units**2, self.grid)
+
+    def posterior_trace_scaled(self, half_log_snr: Tensor) -> Tensor:
+        """`posterior_trace` in ``units``."""
         lam = half_log_snr.reshape(-1).clamp(TABLE[0], TABLE[-1])
         place = (lam - TABLE[0]) / (TABLE[1] - TABLE[0])
         low = place.floor().clamp(max=len(TABLE) - 2).long()
         table = backends.of(place).constant(self._posterior, place)
         value = torch.lerp(table[:, low], table[:, low + 1], place - low)
-        return value.exp().mT.reshape((len(lam), -1) + (1,) * self.grid.dim)
+        trace = value.exp().mT.reshape((len(lam), -1) + (1,) * self.grid.dim)
+        return self._times(trace, 1 / self._posterior_units**2, self.grid)
 
     def posterior_variance(self, half_log_snr: Tensor, like: Tensor, grid: Grid) -> Tensor:
         """``p_k^2 = c s^2 q / Sigma`` per mode."""
+        return self._times(
+            self.posterior_variance_scaled(half_log_snr, like, grid), self.units**2, grid
+        )
+
+    def posterior_variance_scaled(self, half_log_snr: Tensor, like: Tensor, grid: Grid) -> Tensor:
+        """`posterior_variance` in ``units``."""
         data, noise = self._spectra(grid, like)
         m, s = scales(half_log_snr, grid.dim)
         return s * s * data * noise / _positive(m * m * data + s * s * noise)
@@ -110,13 +151,20 @@ class Denoiser(nn.Module):
         m, _ = scales(half_log_snr, grid.dim)
         return mu + self.denoise_centred(half_log_snr, c - m * mu, grid, condition)
 
+    @final
     def denoise_centred(self, half_log_snr, c, grid, condition=None) -> Tensor:
         """`denoise_coefficients` for data of mean zero."""
+        scaled = self.denoise_scaled(half_log_snr, self.scaled(c, grid), grid, condition)
+        return self.unscaled(scaled, grid)
+
+    def denoise_scaled(self, half_log_snr, c, grid, condition=None) -> Tensor:
+        """`denoise_centred` in ``units``."""
         raise NotImplementedError
 
     def loss_weight(self, half_log_snr: Tensor) -> Tensor:
-        """Weight of ``||D - x_0||_H^2`` in training; the linear model's loss is then about one."""
-        return 1.0 / self.posterior_trace(half_log_snr)
+        """Weight of ``||D - x_0||_H^2``, in ``units``, in training; the linear model's loss is then
+        about one."""
+        return 1.0 / self.posterior_trace_scaled(half_log_snr)
 
     def forward(self, x: Tensor, half_log_snr: Tensor, condition: Tensor | None = None) -> Tensor:
         """`denoise_coefficients` from nodes to nodes, ``(batch, channels, *shape)``."""
@@ -129,9 +177,11 @@ class Denoiser(nn.Module):
             return self.network(inputs, half_log_snr, condition).to(inputs.dtype)
 
     def _spectra(self, grid: Grid, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Eigenvalues of data and noise in ``units``."""
         real = backends.of(like).real_dtype(like)
-        data = _eigenvalue_tensor(self.covariance, grid, real, like.device)
-        return data, _eigenvalue_tensor(self.noise, grid, real, like.device)
+        units = tuple(self.units.tolist())
+        data = _eigenvalue_tensor(self.covariance, units, grid, real, like.device)
+        return data, _eigenvalue_tensor(self.noise, units, grid, real, like.device)
 
     def variances(self, grid: Grid) -> tuple[float | np.ndarray, float]:
         """Pointwise variances of data and noise by which inputs on ``grid`` are scaled; the data's
@@ -140,13 +190,18 @@ class Denoiser(nn.Module):
         return _variances(self.covariance, self.noise, self.grid if limit else grid, limit)
 
     def _input_scale(self, m: Tensor, s: Tensor, grid: Grid) -> Tensor:
-        """``sigma(t)``: the pointwise standard deviation of ``X_t``."""
-        return torch.sqrt(m * m * self._data_variance(grid, m) + s * s * self.variances(grid)[1])
+        """``sigma(t)``: the pointwise standard deviation of ``X_t``, in ``units``."""
+        data, noise = self._variances_scaled(grid, m)
+        return torch.sqrt(m * m * data + s * s * noise)
 
-    def _data_variance(self, grid: Grid, like: Tensor) -> Tensor:
-        """Of each channel, or of all, to broadcast over coefficients."""
-        value = torch.as_tensor(self.variances(grid)[0], dtype=like.dtype, device=like.device)
-        return value.reshape((-1,) + (1,) * grid.dim)
+    def _variances_scaled(self, grid: Grid, like: Tensor) -> tuple[Tensor, Tensor]:
+        """`variances` in ``units``, of each channel or of all, to broadcast over coefficients."""
+        data, noise = (
+            torch.as_tensor(value / self.units**2, dtype=like.dtype, device=like.device)
+            for value in self.variances(grid)
+        )
+        shape = (-1,) + (1,) * grid.dim
+        return data.reshape(shape), noise.reshape(shape)
 
 
 @final
@@ -173,19 +228,19 @@ class WienerDenoiser(Denoiser):
             raise ValueError(f"reach must be positive, got {reach}")
         self.reach = reach
 
-    def denoise_centred(self, half_log_snr, c, grid, condition=None) -> Tensor:
+    def denoise_scaled(self, half_log_snr, c, grid, condition=None) -> Tensor:
         data, noise = self._spectra(grid, c)
         m, s = scales(half_log_snr, grid.dim)
         marginal = _positive(m * m * data + s * s * noise)
         wiener = m * data / marginal * c
         posterior = s * torch.sqrt(data * noise / marginal)
-        total = self.posterior_trace(half_log_snr).sqrt()
+        total = self.posterior_trace_scaled(half_log_snr).sqrt()
         weight = torch.minimum(total, self.reach * posterior) / math.sqrt(grid.volume)
         seen, n_modes = c, getattr(self.network, "n_modes", None)
         if n_modes is not None:
             band = _band(grid, tuple(n_modes), weight.dtype, c.device)
             seen, weight = c * band, weight * band
-        data_std = self._data_variance(grid, s).sqrt()
+        data_std = self._variances_scaled(grid, s)[0].sqrt()
         both = [seen / self._input_scale(m, s, grid), wiener / data_std]
         inputs = torch.cat(both, 1)
         correction = self._ask(grid.basis.inverse(inputs), half_log_snr, condition)
@@ -207,7 +262,7 @@ class PlainDenoiser(Denoiser):
             raise ValueError(f"prediction must be one of {LEARNED}, got {prediction!r}")
         self.prediction = prediction
 
-    def denoise_centred(self, half_log_snr, c, grid, condition=None) -> Tensor:
+    def denoise_scaled(self, half_log_snr, c, grid, condition=None) -> Tensor:
         m, s = scales(half_log_snr, grid.dim)
         inputs = grid.basis.inverse(c / self._input_scale(m, s, grid))
         output = grid.basis.forward(self._ask(inputs, half_log_snr, condition))
@@ -215,15 +270,15 @@ class PlainDenoiser(Denoiser):
         return to_x0(self.prediction, value, c, m, s)
 
     def loss_weight(self, half_log_snr: Tensor) -> Tensor:
-        """``||prediction - target||_H^2`` in units of the target's variance, as is usual."""
+        """``||prediction - target||_H^2`` in shares of the target's variance, as is usual."""
         m, s = scales(half_log_snr, self.grid.dim)
         slope = {"noise": m / s, "x0": torch.ones_like(s), "velocity": 1 / s}[self.prediction]
         return (slope / self._unit(m, s, self.grid)) ** 2 / self.grid.volume
 
     def _unit(self, m: Tensor, s: Tensor, grid: Grid) -> Tensor:
-        """The pointwise standard deviation of what is predicted."""
-        noise = self.variances(grid)[1]
-        data = self._data_variance(grid, m) * torch.ones_like(m)
+        """The pointwise standard deviation of what is predicted, in ``units``."""
+        data, noise = self._variances_scaled(grid, m)
+        data = data * torch.ones_like(m)
         variance = {"noise": noise + 0 * data, "x0": data, "velocity": m * m * noise + s * s * data}
         return torch.sqrt(variance[self.prediction])
 
@@ -257,8 +312,21 @@ def _band(grid: Grid, n_modes: tuple[int, ...], dtype, device) -> Tensor:
 
 
 @cached(maxsize=64)
-def _eigenvalue_tensor(operator: Covariance, grid: Grid, dtype, device) -> Tensor:
-    return torch.tensor(operator.eigenvalues(grid), dtype=dtype, device=device)
+def _eigenvalue_tensor(
+    operator: Covariance, units: tuple[float, ...], grid: Grid, dtype, device
+) -> Tensor:
+    """Eigenvalues for fields in ``units``: one for all of them, or one each."""
+    values = operator.eigenvalues(grid)
+    squares = np.square(units)
+    scaled = values / (squares[0] if len(units) == 1 else squares.reshape(-1, *[1] * grid.dim))
+    return torch.tensor(scaled, dtype=dtype, device=device)
+
+
+def _units(variances: float | np.ndarray) -> np.ndarray:
+    """The powers of two nearest the standard deviations; 1 where one is 0 or infinite."""
+    std = np.sqrt(np.atleast_1d(np.asarray(variances, float)))
+    usual = (std > 0) & np.isfinite(std)
+    return np.exp2(np.rint(np.log2(std, where=usual, out=np.zeros_like(std))))
 
 
 @cached(maxsize=64)

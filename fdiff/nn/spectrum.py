@@ -122,9 +122,7 @@ def estimate_spectrum(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum:
     return ShellSpectrum(_floats(places), _floats(values), "power", slope, intercept)
 
 
-def _shell_means(
-    coefficients: np.ndarray, grid: Grid, count: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _shell_means(coefficients: np.ndarray, grid: Grid, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean frequency and mean ``|c_k|^2 > 0`` of those of the first ``count`` shells with modes."""
     basis = grid.basis
     lead = tuple(range(coefficients.ndim - grid.dim))

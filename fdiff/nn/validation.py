@@ -42,12 +42,13 @@ def validation_ratio(
         x0 = x0 - mean_tensor(denoiser.mean, grid, x0.dtype, x0.device)
         first = VALIDATION_FIRST + begin
         z = noise_tensor(denoiser.noise, grid, len(u), u.shape[1], seed, first, device)
+        x0, z = denoiser.scaled(x0, grid), denoiser.scaled(z, grid)
         lam = torch.from_numpy(values[: len(u)]).to(device, u.dtype)
         m, s = scales(lam, grid.dim)
         x = m * x0 + s * z
-        unit = denoiser.posterior_trace(lam).flatten(1)
+        unit = denoiser.posterior_trace_scaled(lam).flatten(1)
         told = None if conditions is None else conditions[begin : begin + batch].to(device)
-        ours = denoiser.denoise_centred(lam, x, grid, told)
+        ours = denoiser.denoise_scaled(lam, x, grid, told)
         for i, estimate in enumerate((ours, denoiser.wiener(lam, x, grid))):
             error = estimate - x0
             sums[i] += float((grid.basis.inner(error, error) / unit).sum())
