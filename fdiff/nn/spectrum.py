@@ -112,10 +112,10 @@ def estimate_spectrum(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum:
     slope = -2.0 * grid.dim - 2.0
     intercept = float(np.log(values[-1]) - slope * np.log(places[-1]))
     warnings.warn(
-        f"at the end of the grid {grid.shape} the spectrum of the data falls like "
-        f"frequency^{found.exponent:.1f}, too slowly to say how it goes on: on the grid it is kept "
-        f"as it is, beyond it is taken to fall like frequency^{slope:.0f}. Noise in the data is "
-        "such a case, and so are fields that need a finer grid",
+        f"at the end of the grid {grid.shape} the spectrum of the data goes like "
+        f"frequency^{found.exponent:.1f}, which does not say how it goes on: on the grid it is "
+        f"kept as it is, beyond it is taken to fall like frequency^{slope:.0f}. Noise in the data "
+        "is such a case, and so are fields that need a finer grid",
         SpectrumWarning,
         stacklevel=2,
     )
