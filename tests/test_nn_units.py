@@ -28,7 +28,7 @@ def fields(size: int = 40) -> np.ndarray:
 
 
 def trained(u: np.ndarray, folder) -> tuple[nn.Run, np.ndarray, np.ndarray]:
-    run = nn.train(u, GRID, CONFIG, folder, validation=u[:8])
+    run = nn.train(u[8:], GRID, CONFIG, folder, validation=u[:8])
     losses = [
         value
         for record in read_records(folder / "metrics.jsonl")
