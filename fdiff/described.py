@@ -7,10 +7,12 @@ wrong is said once, here, with the file, the item, what was expected and what wa
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+import numbers
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -67,9 +69,7 @@ class Item:
     def number(self, above: float = -math.inf) -> float:
         """A finite number, greater than ``above``."""
         value = self.value
-        real = isinstance(value, int | float) and not isinstance(value, bool)
-        # An integer of hundreds of digits is no float.
-        if not real or abs(value) > 1e300 or value != value or value <= above:
+        if not finite(value) or value <= above:
             raise self.refused(
                 "a finite number" if above == -math.inf else f"a finite number above {above:g}"
             )
@@ -78,7 +78,7 @@ class Item:
     def whole(self, least: int = 0, most: int = 2**63 - 1) -> int:
         """A whole number between two others."""
         value = self.value
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        if not is_number(value, int) or not least <= value <= most:
             upper = "" if most == 2**63 - 1 else f" and <= {most}"
             raise self.refused(f"a whole number >= {least}{upper}")
         return value
@@ -110,6 +110,52 @@ class Table:
     def given(self, key: str) -> Item | None:
         """The item, None where it is absent or null."""
         return self[key] if self._item.value.get(key) is not None else None
+
+
+def constructed(kind: type, arguments: Mapping[str, Any], what: str) -> Any:
+    """An object of a dataclass from the values of a table, which a user wrote.
+
+    Values for fields of numbers and text are of that type, the numbers finite; the class says what
+    else it expects.
+
+    Raises:
+        ValueError: a key that the class does not have, one that it needs, or a value of another
+            type; the sentence begins with ``what``.
+    """
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.init}
+    for name in arguments:
+        if name not in fields:
+            known = ", ".join(fields) or "none"
+            raise ValueError(f"{what}: there is no key {shown(str(name))}; the keys are {known}")
+    for name, field in fields.items():
+        if name not in arguments:
+            if field.default is MISSING and field.default_factory is MISSING:
+                raise ValueError(f"{what}: the key {name} is missing")
+            continue
+        value, wanted = arguments[name], str(field.type).partition(" | ")
+        expected, fits = _TYPES.get(wanted[0], ("", lambda _: True))
+        optional = value is None and wanted[2] == "None"
+        if not (optional or fits(value) or (wanted[2] not in ("", "None"))):
+            raise ValueError(f"{what}: {name}: expected {expected}, got {shown(value)}")
+    return kind(**arguments)
+
+
+def finite(value: Any) -> bool:
+    """Whether a value is a finite real number, and no truth value."""
+    # A whole number of hundreds of digits is no float.
+    return is_number(value, numbers.Real) and bool(abs(value) <= 1e300)
+
+
+def is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "float": ("a finite number", finite),
+    "int": ("a whole number", lambda value: is_number(value, numbers.Integral) and finite(value)),
+    "str": ("text", lambda value: isinstance(value, str)),
+    "bool": ("true or false", lambda value: isinstance(value, bool)),
+}
 
 
 def shown(value: Any) -> str:

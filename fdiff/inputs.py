@@ -232,7 +232,9 @@ def _parsed(
     except RecursionError:
         raise deep from None
     except ValueError as error:
-        raise FileError(file, item, f"text in {kind}", place(error)) from None
+        found, at = place(error), f"{file}: {item}" if item else f"{file}"
+        said = f"{at} is not valid {kind}: {found}"
+        raise FileError(file, item, f"text in {kind}", found, message=said) from None
     level = [value]
     for _ in range(MOST_DEPTH):
         level = [inner for outer in level for inner in _inside(outer)]

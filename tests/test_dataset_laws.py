@@ -113,7 +113,7 @@ def test_the_paper_s_mixture_is_a_file_like_any_other(tmp_path, capfd):
         ({"weights": [1.0, -1.0]}, "positive weight for each"),
         ({"means": [{"tilt": 1.0}]}, "means: tables with offset, slope"),
         ({"means": [3.0]}, "means: tables with offset, slope"),
-        ({"means": [{"offset": "high"}]}, "finite numbers"),
+        ({"means": [{"offset": "high"}]}, "offset: expected a finite number"),
     ],
 )
 def test_a_wrong_mixture_is_named(changes, words):

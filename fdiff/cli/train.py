@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fdiff.cli.output import BOUNDARY_HELP, print_json, say, spoken_warnings
+from fdiff.described import named
 from fdiff.inputs import read_toml
 
 HELD_OUT = 256  # fields of the split "test" that the validation loss uses
@@ -54,6 +56,7 @@ def register(app: typer.Typer) -> None:
                 data, out, _config(config), changes, names, time, split, device, resume,
                 tensorboard=tensorboard, condition=condition.split(",") if condition else [],
                 boundary=boundary,
+                config_file=config,
             )  # fmt: skip
             if as_json and team.leads:
                 print_json({**done, "warnings": said})
@@ -73,8 +76,10 @@ def train_from_file(
     tensorboard: bool = False,
     condition: Sequence[str] = (),
     boundary: str | None = None,
+    config_file: Path | None = None,
 ) -> dict[str, Any]:
-    """Reads, trains, reports. ``config``: tables as in train.toml; ``changes``: keys of its
+    """Reads, trains, reports. ``config``: tables as in train.toml (``config_file`` is where they
+    stand, for what is said of them); ``changes``: keys of its
     table "training" that win over it. Validation uses ``held_out``, or the split "test" of
     ``data`` where that is not trained on."""
     from fdiff import dataset, nn
@@ -82,7 +87,8 @@ def train_from_file(
     with dataset.open(data, boundary) as file:
         grid, present, names = file.grid, file.field_names, field or [file.field_names[0]]
         stored, asked = len(file), len(file.indices(split))
-        settings = _settings(config or {}, changes or {}, grid.dim, file.holds_images)
+        with named(config_file) if config_file else nullcontext():
+            settings = _settings(config or {}, changes or {}, grid.dim, file.holds_images)
         nn.check_fit(settings, grid, len(names))
         time = _time(file, time)
         one = names[0] if len(names) == 1 else names

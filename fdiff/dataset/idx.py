@@ -10,49 +10,76 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
+
+from fdiff.errors import FileError
+from fdiff.inputs import not_a_link, regular
 
 UNSIGNED_BYTE = 8
 MOST_VALUES = 2**31  # a header that promises more is damaged
 
 
-def read_idx(path: Path | str) -> np.ndarray:
+def read_idx(path: Path | str, follow_links: bool | None = None) -> np.ndarray:
     """The array of an IDX file of unsigned bytes; ``.gz`` or not is told from its first bytes.
 
+    No more is unpacked than the header declares, and one byte to see that there is no more.
+
     Raises:
+        LinkRefused, FileError: see `fdiff.inputs.regular`.
         ValueError: not an IDX file, another type of values, or fewer or more values than the
             header says.
     """
-    path = Path(path)
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path} is a damaged gzip file ({error}): fetch it again") from error
-    if len(raw) < 4 or raw[:2] != b"\x00\x00":
+    path = regular(path, follow_links)
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    # A byte of gzip unpacks to at most 1032; see https://zlib.net/zlib_tech.html.
+    most = path.stat().st_size * (1032 if packed else 1)
+    try:
+        with gzip.open(path) if packed else open(path, "rb") as file:
+            shape = _header(path, cast(BinaryIO, file), most)
+            expected = math.prod(shape)
+            raw = file.read(expected + 1)
+    except (EOFError, OSError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise FileError(
+            path, "", "a whole gzip file", "a damaged gzip file", "fetch it again"
+        ) from None
+    if len(raw) != expected:
+        state = "truncated" if len(raw) < expected else "longer than its header says"
+        found = f"{len(raw)}" if len(raw) < expected else "more"
+        raise ValueError(f"{path} is {state}: {shape} needs {expected} bytes, it has {found}")
+    return np.frombuffer(raw, np.uint8).reshape(shape)
+
+
+def _header(path: Path, file: BinaryIO, most: int) -> tuple[int, ...]:
+    """The lengths of the axes; ``most`` is what the file can hold at all."""
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\x00\x00":
         raise ValueError(f"{path} is no IDX file: it must begin with two zero bytes")
-    code, axes = raw[2], raw[3]
+    code, axes = start[2], start[3]
     if code != UNSIGNED_BYTE:
         raise ValueError(f"{path}: expected unsigned bytes (type 0x08), got type {code:#04x}")
-    start = 4 + 4 * axes
-    if not 1 <= axes <= 4 or len(raw) < start:
-        raise ValueError(f"{path}: a header of {axes} axes in a file of {len(raw)} bytes")
-    shape = tuple(int.from_bytes(raw[i : i + 4], "big") for i in range(4, start, 4))
-    expected, found = math.prod(shape), len(raw) - start
-    if expected != found or expected > MOST_VALUES:
-        state = "truncated" if found < expected else "longer than its header says"
-        raise ValueError(f"{path} is {state}: {shape} needs {expected} bytes, it has {found}")
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+    lengths = file.read(4 * axes) if 1 <= axes <= 4 else b""
+    if not lengths or len(lengths) < 4 * axes:
+        raise ValueError(f"{path}: a header of {axes} axes in a file of another length")
+    shape = tuple(int.from_bytes(lengths[i : i + 4], "big") for i in range(0, 4 * axes, 4))
+    if math.prod(shape) > min(most, MOST_VALUES):
+        raise ValueError(
+            f"{path} is truncated, or its header is damaged: {shape} needs {math.prod(shape)} "
+            f"bytes, which {path.stat().st_size} bytes cannot hold"
+        )
+    return shape
 
 
-def read_pixels(path: Path | str) -> np.ndarray:
+def read_pixels(path: Path | str, follow_links: bool | None = None) -> np.ndarray:
     """Bytes ``(samples, rows, columns)``, the first row at the bottom.
 
     An image's rows run downward; fdiff's first axis runs upward, so rows are reversed.
     """
-    pixels = read_idx(path)
+    pixels = read_idx(path, follow_links)
     if pixels.ndim != 3 or pixels.size == 0:
         raise ValueError(f"{path}: expected images (samples, rows, columns), got {pixels.shape}")
     return pixels[:, ::-1]
@@ -68,13 +95,15 @@ def shades(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32) / 255.0
 
 
-def find_images(folder: Path | str) -> list[Path]:
+def find_images(folder: Path | str, follow_links: bool | None = None) -> list[Path]:
     """The image files of an MNIST folder: ``*images*idx3*``, training files first.
 
     Raises:
+        LinkRefused: the folder is a symbolic link.
         ValueError: no such file in the folder.
     """
     folder = Path(folder)
+    not_a_link(folder, follow_links)
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: name the one that holds MNIST's images")
     found = {path.name.removesuffix(".gz"): path for path in sorted(folder.glob("*images*idx3*"))}

@@ -14,6 +14,7 @@ from fdiff.dataset.formats.boundaries import Boundary, asked_boundary
 from fdiff.dataset.idx import find_images, read_pixels, shades
 from fdiff.dataset.reader import Dataset
 from fdiff.grid import Grid
+from fdiff.inputs import follows
 
 SIDE = 64  # the digits' 28 rows, resized as in arXiv 2303.04772
 BLOCK = 4096  # images resized at a time: bounds the memory
@@ -60,11 +61,17 @@ class ImageFolder(Dataset):
 
     holds_images = True
 
-    def __init__(self, path: Path | str, side: int = SIDE, boundary: Boundary | None = None):
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: Path | str,
+        side: int = SIDE,
+        boundary: Boundary | None = None,
+        follow_links: bool | None = None,
+    ):
+        self.path, self._follow = Path(path), follows(follow_links)
         if set(asked_boundary(boundary, ("y", "x")).values()) - {"neumann"}:
             raise ValueError(f"{path}: images are on the square without flux; got {boundary!r}")
-        self._files = find_images(self.path)
+        self._files = find_images(self.path, self._follow)
         self._side = side
 
     def close(self) -> None:
@@ -91,7 +98,7 @@ class ImageFolder(Dataset):
 
     @cached_property
     def _parts(self) -> list[np.ndarray]:
-        parts = [read_pixels(path) for path in self._files]
+        parts = [read_pixels(path, self._follow) for path in self._files]
         for path, part in zip(self._files, parts):
             rows, columns = part.shape[1:]
             if rows != columns or part.shape[1:] != parts[0].shape[1:]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from fdiff import noise
+from fdiff.described import constructed, shown
 from fdiff.grid import Grid
 from fdiff.pde.systems import System
 
@@ -253,11 +254,13 @@ def covariance_from(table: Mapping[str, Any]) -> CovarianceOperator:
         "laplace": covariance.LaplaceCovariance,
         "squared-exponential": covariance.SquaredExponentialCovariance,
     }
+    if not isinstance(table, Mapping):
+        raise ValueError(f"covariance: expected a table with a family, got {shown(table)}")
     arguments = {k: v for k, v in table.items() if k != "family"}
     family = table.get("family")
-    if family not in families:
-        raise ValueError(f"covariance: family is one of {', '.join(families)}, got {family!r}")
-    return families[family](**arguments)
+    if not isinstance(family, str) or family not in families:
+        raise ValueError(f"covariance: family is one of {', '.join(families)}, got {shown(family)}")
+    return constructed(families[family], arguments, f"covariance {family}")
 
 
 def _laws() -> dict[str, type[Initial]]:
@@ -274,5 +277,5 @@ def initial(name: str, **arguments) -> Initial:
     """The law of that name, with parameters other than its defaults."""
     laws = _laws()
     if name not in laws:
-        raise ValueError(f"no initial law is named {name!r}; there are {', '.join(laws)}")
-    return laws[name](**arguments)
+        raise ValueError(f"no initial law is named {shown(name)}; there are {', '.join(laws)}")
+    return constructed(laws[name], arguments, name)

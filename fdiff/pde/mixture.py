@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from fdiff import noise
+from fdiff.described import constructed, finite, shown
 from fdiff.grid import Grid
 from fdiff.pde.initial_laws import Initial, covariance_from
 from fdiff.pde.systems import System
@@ -94,6 +95,10 @@ class MixtureInitial(Initial):
     def __post_init__(self) -> None:
         if isinstance(self.covariance, Mapping):
             object.__setattr__(self, "covariance", covariance_from(self.covariance))
+        if not isinstance(self.means, Sequence) or isinstance(self.means, str):
+            raise ValueError(f"means: a list of tables, got {shown(self.means)}")
+        if not isinstance(self.weights, Sequence) or not all(map(finite, self.weights)):
+            raise ValueError(f"weights: a list of numbers, got {shown(self.weights)}")
         means = tuple(_mean(mean) for mean in self.means)
         weights = tuple(float(w) for w in self.weights) or (1.0,) * len(means)
         if not means or len(weights) != len(means) or not min(weights) > 0:
@@ -138,11 +143,10 @@ class MixtureInitial(Initial):
 def _mean(value: LinearMean | Mapping[str, Any]) -> LinearMean:
     if isinstance(value, LinearMean):
         return value
+    kind = "means: tables with offset, slope and power"
     if not isinstance(value, Mapping):
-        raise ValueError(f"means: tables with offset, slope and power, got {value!r}")
-    try:
-        return LinearMean(**{**value, "slope": tuple(value.get("slope", ()))})
-    except TypeError:
-        raise ValueError(
-            f"means: tables with offset, slope (one per axis) and power, got {dict(value)}"
-        ) from None
+        raise ValueError(f"{kind}, got {shown(value)}")
+    slope = value.get("slope", ())
+    if not isinstance(slope, Sequence) or not all(map(finite, slope)):
+        raise ValueError(f"means: slope: a finite number for each axis, got {shown(slope)}")
+    return constructed(LinearMean, {**value, "slope": tuple(slope)}, kind)

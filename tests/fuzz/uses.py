@@ -168,11 +168,12 @@ def draw_from_recipe(path: Path, folder: Path) -> None:
 
 
 def read_config(path: Path, folder: Path) -> None:
-    from fdiff import nn
-    from fdiff.cli.train import _config
+    from fdiff.cli.train import _config, _settings
+    from fdiff.described import named
 
     tables = _config(path)
-    config = nn.Config.from_dict(tables).as_dict()
+    with named(path):
+        config = _settings(tables, {}, 2, False).as_dict()
     _require(independent.agrees(config, independent.toml(path)), "another configuration")
 
 
