@@ -271,6 +271,36 @@ def test_times_that_are_not_finite_are_refused(tmp_path):
             dataset.open(path, "neumann")
 
 
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], 5.0, ["a", "b"], [1j, 2j]])
+def test_times_that_are_no_row_of_numbers_are_refused(tmp_path, values):
+    for layout in ("groups", "stacked"):
+        path = write(tmp_path / f"{layout}.h5", layout, fields())
+        with h5py.File(path, "r+") as file:
+            names = [f"{k}/grid/t" for k in file] if layout == "groups" else ["dimensions/time"]
+            for name in names:
+                del file[name]
+                file[name] = values
+        with (
+            pytest.raises(ValueError, match=rf"{layout}\.h5: .*(time|grid/t)"),
+            dataset.open(path, "neumann") as file,
+        ):
+            file.fields()
+
+
+@pytest.mark.parametrize("values", [0.5, ["a"] * 6, np.zeros((2, 3, 4)), [0.5]])
+def test_positions_that_are_no_row_of_numbers_are_refused(tmp_path, values):
+    for layout, name in (("groups", "0000/grid/x"), ("stacked", "dimensions/x")):
+        path = write(tmp_path / f"{layout}.h5", layout, fields())
+        with h5py.File(path, "r+") as file:
+            del file[name]
+            file[name] = values
+        with (
+            pytest.raises(ValueError, match=rf"{layout}\.h5: "),
+            dataset.open(path, "neumann") as file,
+        ):
+            file.fields()
+
+
 def test_noise_of_a_file_stays_what_it_was(tmp_path):
     u = smooth((6, 2, 4, 6))
     with dataset.open(write(tmp_path / "x.h5", "groups", u)) as file:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fdiff.dataset.formats import ATTRIBUTE, Boundary, view
+from fdiff.dataset.formats import Boundary, provenance, view
 from fdiff.dataset.opening import open_hdf5
 from fdiff.errors import UnreadableHere
 from fdiff.grid import Grid
@@ -79,7 +79,7 @@ class Dataset:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What fdiff recorded of the file's making; empty for a file of somebody else."""
-        return _recorded(self._file)
+        return provenance(self._file)
 
     def attribute(self, name: str) -> Any:
         """A root attribute of the file, None where it does not have it."""
@@ -250,7 +250,7 @@ class Dataset:
         """Errors that the layout raises get the file's name."""
         try:
             yield
-        except ValueError as error:
+        except (ValueError, KeyError, RuntimeError, OSError) as error:
             raise self._explained(error) from None
 
     def _sample(self, row: int):
@@ -337,12 +337,7 @@ def provenance_of(path: Path | str) -> dict[str, Any]:
         ValueError, OSError: as `fdiff.dataset.opening.open_hdf5`.
     """
     with open_hdf5(Path(path)) as file:
-        return _recorded(file)
-
-
-def _recorded(file) -> dict[str, Any]:
-    text = file.attrs.get(ATTRIBUTE)
-    return {} if text is None else json.loads(text)
+        return provenance(file)
 
 
 def _some(values: np.ndarray) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from fdiff.dataset import factory, source
-from fdiff.dataset.reader import ATTRIBUTE, Dataset, provenance_of
+from fdiff.dataset.formats import ATTRIBUTE
+from fdiff.dataset.reader import Dataset, provenance_of
 from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.files import system_errors, whole
 

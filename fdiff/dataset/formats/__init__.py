@@ -5,7 +5,7 @@ from __future__ import annotations
 from fdiff.dataset.formats import pdebench
 from fdiff.dataset.formats.base import View
 from fdiff.dataset.formats.boundaries import Boundary
-from fdiff.dataset.formats.common import ATTRIBUTE, AXES, BY_CONTENT, STORED, Region
+from fdiff.dataset.formats.common import ATTRIBUTE, AXES, BY_CONTENT, STORED, Region, provenance
 from fdiff.dataset.formats.grouped import PDEBenchView
 from fdiff.dataset.formats.stacked import WellView
 
@@ -32,5 +32,6 @@ __all__ = [
     "Region",
     "View",
     "WellView",
+    "provenance",
     "view",
 ]

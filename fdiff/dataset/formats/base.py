@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -13,7 +12,7 @@ import numpy as np
 
 from fdiff.dataset.formats.boundaries import Boundary, asked_boundary
 from fdiff.dataset.formats.boxes import grid_of, recorded_grid
-from fdiff.dataset.formats.common import ATTRIBUTE, Region
+from fdiff.dataset.formats.common import Region, provenance
 from fdiff.dataset.formats.nodes import Axis, Ends, read_axis
 from fdiff.dataset.formats.turned import Turned
 from fdiff.grid import Grid
@@ -89,7 +88,7 @@ class View(ABC):
     @cached_property
     def recorded(self) -> dict[str, Any]:
         """The grid that fdiff recorded; empty in a file of somebody else."""
-        return json.loads(self.file.attrs.get(ATTRIBUTE, "{}")).get("grid", {})
+        return provenance(self.file).get("grid", {})
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:

@@ -13,7 +13,15 @@ import numpy as np
 from fdiff.dataset.formats import pdebench
 from fdiff.dataset.formats.base import View
 from fdiff.dataset.formats.boundaries import Boundary
-from fdiff.dataset.formats.common import ATTRIBUTE, AXES, STORED, Region, place
+from fdiff.dataset.formats.common import (
+    ATTRIBUTE,
+    AXES,
+    STORED,
+    Region,
+    numbers,
+    place,
+    require_times,
+)
 from fdiff.dataset.formats.turned import Filled
 from fdiff.dataset.groups import open_sample, sample_names
 from fdiff.dataset.opening import unpackable
@@ -58,12 +66,13 @@ class PDEBenchView(View):
         return "neumann", ""
 
     def axis(self, name: str) -> np.ndarray:
-        values = np.asarray(self._points(0, name))
-        if name == "t" and not np.isfinite(values).all():
-            raise ValueError("the stored times are not all finite numbers")
-        return values if values.dtype.kind == "f" else values.astype(float)
+        values = self._points(0, name)
+        if name == "t":
+            require_times(values, self.stored_shape[0])
+        return values
 
-    def _points(self, row: int, name: str):
+    def _points(self, row: int, name: str) -> np.ndarray:
+        """Stored times ("t") or positions of a sample."""
         group = open_sample(self.file, self.keys[row])
         points = group.get(f"grid/{name}")
         if points is None:
@@ -72,7 +81,7 @@ class PDEBenchView(View):
                 f"{self.file.filename}: the group {self.keys[row]} has no grid/{name}, which holds "
                 f"{what}: add it to the file"
             )
-        return points
+        return numbers(points, f"grid/{name} of the group {self.keys[row]}")
 
     def raw(self, row: int) -> Filled:
         return Filled(self._values(row), f"sample {self.keys[row]}")
@@ -120,7 +129,7 @@ class PDEBenchView(View):
         for name in ("t", *self.sides):
             if name not in self._reference:
                 continue
-            known, found = self._reference[name], np.asarray(self._points(row, name))
+            known, found = self._reference[name], self._points(row, name)
             if known.shape != found.shape or not np.array_equal(known, found):
                 what = "times" if name == "t" else f"nodes along {name}"
                 raise ValueError(
@@ -133,7 +142,7 @@ class PDEBenchView(View):
     def _reference(self) -> dict[str, np.ndarray]:
         """Times and positions of the first sample."""
         group = open_sample(self.file, self.keys[0]).get("grid", {})
-        return {name: np.asarray(group[name]) for name in ("t", *self.sides) if name in group}
+        return {name: self._points(0, name) for name in ("t", *self.sides) if name in group}
 
     @cached_property
     def _buffers(self) -> list[tuple[bytes, np.ndarray, np.ndarray]]:

@@ -71,7 +71,7 @@ def read_axis(name: str, positions: np.ndarray, boundary: str, ends: Callable[[]
             that belongs to a periodic axis twice and has two values.
     """
     x = np.asarray(positions, dtype=float)
-    n, h = len(x), _step(name, x)
+    h, n = _step(name, x), len(x)
     digits = _stored_digits(positions.dtype)
     unit = (1e-3 if positions.dtype == np.float16 else _PRECISION) * float(np.abs(x).max())
     counting = abs(h - 1) <= unit and min(abs(x[0]), abs(x[0] - 1)) <= unit

@@ -15,7 +15,16 @@ import numpy as np
 
 from fdiff.dataset.formats.base import View
 from fdiff.dataset.formats.boundaries import Boundary, stated_boundary
-from fdiff.dataset.formats.common import ATTRIBUTE, AXES, STORED, Region, place, text_of
+from fdiff.dataset.formats.common import (
+    ATTRIBUTE,
+    AXES,
+    STORED,
+    Region,
+    numbers,
+    place,
+    require_times,
+    text_of,
+)
 from fdiff.dataset.formats.components import Component, components_of, flag
 
 _GROUPS = ("t0_fields", "t1_fields", "t2_fields")
@@ -66,7 +75,7 @@ class WellView(View):
         names = [text_of(n) for n in np.atleast_1d(self.file[group].attrs.get("field_names", []))]
         if not self.own:  # a field that is not listed is a field all the same
             names += sorted(set(self.file[group]).difference(names))
-        sizes = tuple(len(self.file["dimensions"][side]) for side in self.stored_sides)
+        sizes = tuple(self.axis(side).size for side in self.stored_sides)
         found = []
         for name in names:
             if name not in self.file[group]:
@@ -112,8 +121,10 @@ class WellView(View):
         Raises:
             ValueError: samples with different ones.
         """
-        stored = self.file["dimensions"]["time" if name == "t" else name]
-        values = np.asarray(stored)
+        place = "time" if name == "t" else name
+        if place not in self.file["dimensions"]:
+            raise ValueError(f"the file has no dimensions/{place}, which holds its positions")
+        values = numbers(self.file["dimensions"][place], f"dimensions/{place}")
         if values.ndim > 1 and len(values):
             other = np.flatnonzero((values != values[0]).reshape(len(values), -1).any(axis=1))
             if len(other):
@@ -123,9 +134,9 @@ class WellView(View):
                     "0000, and a dataset has one for all: split the file by them"
                 )
             values = values[0]
-        if name == "t" and not np.isfinite(values).all():
-            raise ValueError("stored times are not all finite numbers")
-        return values if values.dtype.kind == "f" else values.astype(float)
+        if name == "t":
+            require_times(values)
+        return values
 
     def stated(self, side: str) -> tuple[str, str]:
         stated = stated_boundary(self.file.get("boundary_conditions"), side)
