@@ -49,6 +49,11 @@ def system_errors(path: Path | str) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
+def expanded(path: Path | str) -> Path:
+    """``~`` and ``~user`` as the home they mean; unchanged where there is none."""
+    return Path(os.path.expanduser(path))
+
+
 def write_bytes(path: Path | str, content: bytes) -> Path:
     """Writes a file whole or not at all."""
     with whole(path) as partial:

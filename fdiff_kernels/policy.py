@@ -8,16 +8,50 @@ setting says why at its own definition.
 
 from __future__ import annotations
 
-import functools
+import inspect
 import itertools
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numba
 
-# Any: type checkers cannot see through a partial of njit.
-kernel: Any = functools.partial(numba.njit, cache=True, nogil=True, error_model="numpy")
+_POLICY = {"cache": True, "nogil": True, "error_model": "numpy"}
+_NO_CACHE = (
+    "compiled kernels cannot be kept: neither the package's folder nor the user's cache folder can "
+    "be written to. They are compiled again in every process, which takes up to a minute; set "
+    "NUMBA_CACHE_DIR to a folder that can be written to"
+)
+_said: set[str] = set()
+
+
+# Any: type checkers cannot see through njit.
+def kernel(*given: Any, **options: Any) -> Any:
+    """`numba.njit` with the policy of this module: ``@kernel``, or ``kernel(signature)(function)``.
+
+    Where no folder can be written to, as in a read-only installation without a home, it compiles
+    without the cache, and one warning for the whole process says so. A function without a file,
+    typed at a prompt, has no cache and needs no warning.
+    """
+    if len(given) == 1 and inspect.isfunction(given[0]):
+        return _compiled((), options, given[0])
+    return lambda function: _compiled(given, options, function)
+
+
+def _compiled(signatures: tuple, options: dict[str, Any], function: Callable) -> Any:
+    options = {**_POLICY, **options}
+    try:
+        return numba.njit(*signatures, **options)(function)
+    except (RuntimeError, OSError) as error:
+        # RuntimeError: no place for a cache; OSError: writing to the place failed.
+        if not options["cache"] or not ("cannot cache" in str(error) or isinstance(error, OSError)):
+            raise
+    if _NO_CACHE not in _said and Path(function.__code__.co_filename).is_file():
+        _said.add(_NO_CACHE)
+        warnings.warn(_NO_CACHE, stacklevel=3)
+    return numba.njit(*signatures, **{**options, "cache": False})(function)
 
 
 def in_ranges(work: Callable[[int, int], None], stop: int, threads: int, least: int = 1) -> None:

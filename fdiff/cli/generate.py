@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time as clock
 from pathlib import Path
@@ -73,21 +74,25 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
     ) -> None:
         """Check every sample of a dataset against its checksum."""
-        from fdiff.dataset import tree
+        from fdiff.dataset import resolved, tree
         from fdiff.dataset import verify as files
 
         check = tree.verify if file.is_dir() else files.verify
         with progress(f"verifying {file.name}", "samples") as update:
             report = check(file, update)
+        problems = [*files.complaints(file, report), *report.get("problems", ())]
+        # Records are readable where the samples are.
+        poor = None if problems else resolved.of_dataset(file)
         if as_json:
-            print_json({"file": str(file), **report})
+            print_json({"file": str(file), **report, "unresolved": poor and poor.as_dict()})
         for index, reason in report["failed"].items():
             say(f"sample {index} is recorded as failed: {reason}")
         if report["unknown"]:
             say(f"{report['unknown']} samples have no checksum: read, not checked")
         if report["source"]:
             say(f"{file}: {report['source']}")
-        problems = [*files.complaints(file, report), *report.get("problems", ())]
+        if poor:
+            say(f"warning: {poor.sentence(file)}")
         if problems:
             raise ValueError("; ".join(problems))
         say(f"{file}: {report['samples']} samples are intact")
@@ -143,7 +148,7 @@ def generate_to_file(
         ValueError, OSError: as `fdiff.dataset.factory.generate`.
         ArithmeticError: no trajectory could be computed to the end.
     """
-    from fdiff.dataset import factory, tree
+    from fdiff.dataset import factory, resolved, tree
     from fdiff.dataset import shards as parts
 
     folders = tree.wanted(recipe, out)
@@ -175,7 +180,10 @@ def generate_to_file(
         say(f"{len(done['failed'])} of {counted(done['samples'], recipe)} are recorded as failed")
     if len(done["failed"]) == done["samples"]:
         raise ArithmeticError(f"no trajectory of {out} could be computed to the end")
-    return {**done, "seconds": seconds}
+    poor = resolved.of_dataset(out, share=resolved.SHARE)
+    if poor:
+        say(f"warning: {poor.sentence(out)}")
+    return {**done, "seconds": seconds, "unresolved": poor and poor.as_dict()}
 
 
 def counted(samples: int, recipe) -> str:
@@ -186,7 +194,7 @@ def counted(samples: int, recipe) -> str:
 
 def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
     """What `generate` would do: size on disk, and time from one trajectory; writes nothing."""
-    from fdiff.dataset import factory, tree
+    from fdiff.dataset import factory, resolved, tree
 
     factory.check_available(recipe)
     files = tree.parts(recipe, out) if tree.wanted(recipe, out) else {}
@@ -213,6 +221,9 @@ def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
         f"about {_size(size)} on disk; {each * 1e3:.1f} ms a sample, so {seconds:.1f} s on "
         f"{workers} workers, without the disk"
     )
+    poor = resolved.assess(recipe, [record], patience=math.inf)
+    if poor:
+        say(f"warning: {poor.sentence(out)}")
     return {
         "out": str(out),
         "recipe": r.as_dict(),
@@ -220,6 +231,7 @@ def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:
         "seconds": seconds,
         "seconds_each": each,
         "failed": record.get("failed"),
+        "unresolved": poor and poor.as_dict(),
     }
 
 

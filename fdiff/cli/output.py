@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 import warnings
@@ -12,6 +13,41 @@ BOUNDARY_HELP = (
     "Of other programs' data: periodic, neumann (no flux) or dirichlet; one kind, or one an axis "
     "(x=periodic,y=neumann)."
 )
+
+
+# Signs beyond ASCII that messages use, for terminals that have no others.
+_PLAIN = {
+    "×": "x", "–": "-", "—": "-", "…": "...", "≥": ">=", "≤": "<=", "±": "+-", "²": "^2", "³": "^3",
+    "·": "*", "→": "->", "−": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "•": "*", "█": "#",
+    "─": "-", "━": "-", "│": "|", "┃": "|",
+}  # fmt: skip
+
+
+def _spelled_out(error: UnicodeError) -> tuple[str, int]:
+    """What stands for signs that a terminal's encoding lacks; "?" for others."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(sign, "?") for sign in signs), error.end
+
+
+codecs.register_error("fdiff.plain", _spelled_out)
+
+
+@contextmanager
+def any_terminal() -> Iterator[None]:
+    """Standard output and error spell out the signs that their encoding does not have."""
+    before = []
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            before.append((stream, stream.errors))
+            stream.reconfigure(errors="fdiff.plain")
+    try:
+        yield
+    finally:
+        for stream, errors in before:
+            if not stream.closed:
+                stream.reconfigure(errors=errors)
 
 
 def say(message: str) -> None:

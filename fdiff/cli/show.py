@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
         another place.
         """
         from fdiff import trajectory_plots as plots
+        from fdiff.dataset import resolved
 
         # Beside a file; of a folder, which may not be ours, in the working folder.
         place = Path() if file.is_dir() else file.parent
@@ -39,5 +40,13 @@ def register(app: typer.Typer) -> None:
             written.append(plots.movie(trajectory, movie or picture.with_suffix(".gif")))
         for path in written:
             say(f"{path} written")
+        poor = None if file.is_dir() else resolved.of_dataset(file, [sample])
+        if poor:
+            say(f"warning: {poor.sentence(file)}")
         if as_json:
-            print_json({"written": [str(path) for path in written]})
+            print_json(
+                {
+                    "written": [str(path) for path in written],
+                    "unresolved": poor and poor.as_dict(),
+                }
+            )

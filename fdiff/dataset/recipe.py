@@ -7,6 +7,7 @@ import importlib.resources
 import json
 import math
 import numbers
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ import numpy as np
 from fdiff import noise, pde
 from fdiff.dataset.formats import BY_CONTENT
 from fdiff.described import finite, named, shown
+from fdiff.files import expanded
 from fdiff.grid import BOUNDARIES, Grid
 from fdiff.inputs import read_toml
 
@@ -213,7 +215,7 @@ class Recipe:
 
 def load(name: str | Path) -> Recipe:
     """The recipe of that name in `data_generation`, or from that TOML file."""
-    path = Path(name)
+    path = expanded(name)
     if path.suffix != ".toml":
         path = folder() / f"{name}.toml"
         if not path.is_file():
@@ -376,6 +378,8 @@ def _initial(key: str, value: Any) -> dict[str, Any]:
     value = _table(key, value)
     if not isinstance(value.get("name"), str):
         raise ValueError(f"recipe key {key}: expected a name, or a table with a name")
+    if isinstance(value.get("path"), str):
+        value["path"] = os.path.expanduser(value["path"])
     return value
 
 

@@ -10,13 +10,17 @@ import numpy as np
 from fdiff.grid import Grid
 from fdiff.shells import shell_index
 
+FLOOR = 0.01  # L2 norm of a field, in that of the largest, below which its own size is not used
+
 
 def sample_statistics(data: np.ndarray, grid: Grid) -> dict[str, Any]:
     """Of one trajectory [t, *grid.shape, field]: by field mean and mean square over all stored
     times, and at the last one the energy by shell of the frequency (`fdiff.shells`) and the tail.
 
-    The tail is the energy's share in modes beyond two thirds of the grid's range on some axis:
-    where it is not small, the grid is too coarse for the solution.
+    The tail is the energy's share in modes beyond two thirds of the grid's range on some axis, the
+    largest of the fields: where it is large, the grid is too coarse (`fdiff.dataset.resolved`).
+    A field smaller than `FLOOR` times the largest is measured against that, as in the control of
+    the time step: what is left of one that vanished is round-off, whose spectrum is flat.
     """
     from fdiff_kernels.moments import moments
 
@@ -27,12 +31,13 @@ def sample_statistics(data: np.ndarray, grid: Grid) -> dict[str, Any]:
     shells, tail = shell_index(grid).ravel(), tail_modes(grid)
     spectrum = [np.bincount(shells, weights=e).tolist() for e in energy]
     total = energy.sum(axis=1)
+    floor = FLOOR**2 * total.max() or 1.0
     fine = energy[:, tail].sum(axis=1)
     return {
         "mean": mean.tolist(),
         "square": square.tolist(),
         "spectrum": spectrum,
-        "tail": _rounded(np.max(fine / np.where(total > 0, total, 1.0))),
+        "tail": _rounded(np.max(fine / np.maximum(total, floor))),
     }
 
 

@@ -182,7 +182,7 @@ def verify(out: Path | str, progress: factory.Update | None = None) -> dict[str,
     from fdiff.dataset.verify import verify as verify_file
 
     out = Path(out)
-    files = [path for split in SPLITS for path in _data_files(out / "data" / split)]
+    files = all_files(out)
     if not files:
         raise ValueError(
             f"{out} holds no data/train/*.hdf5: expected a dataset file, or The Well's folders"
@@ -229,6 +229,11 @@ def _missing(out: Path, files: list[Path]) -> list[str]:
 
 def _is(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode()
+
+
+def all_files(out: Path) -> list[Path]:
+    """The data files of The Well's folders in the order of the splits."""
+    return [path for split in SPLITS for path in _data_files(out / "data" / split)]
 
 
 def _data_files(folder: Path) -> list[Path]:

@@ -20,7 +20,8 @@ class System:
 
     ``rates(y, p, out)`` writes f for one row of cells: ``y`` and ``out`` are (fields, cells)
     float64 arrays, ``p`` the parameters' values in their order. It is plain Python with loops over
-    cells; Numba compiles it. ``diffusion`` names the parameter that is D_c, by field, where it is
+    cells; Numba compiles it. ``out`` is 0 when it is called, so that what is not written is a rate
+    of 0. ``diffusion`` names the parameter that is D_c, by field, where it is
     not 0; ``rotation[u, v]`` one that couples two of them: u_t = .. - b Laplacian v, v_t = .. + b
     Laplacian u.
     """
@@ -59,6 +60,8 @@ class System:
                     f"{self.name}: diffusion coefficient {name} must be >= 0, "
                     f"got {self.parameters[name]!r}"
                 )
+        if complaint := _complaint(self.rates, len(self.fields), len(self.parameters)):
+            raise ValueError(f"{self.name}: {complaint}")
 
     def with_parameters(self, **values: float) -> System:
         """The same system with some parameters replaced."""
@@ -106,9 +109,54 @@ class System:
     def reaction(self, y: np.ndarray) -> np.ndarray:
         """f(y) for ``y`` of shape (fields, *any)."""
         rows = np.ascontiguousarray(y, dtype=np.float64).reshape(len(self.fields), -1)
-        out = np.empty_like(rows)
+        out = np.zeros_like(rows)
         pointer(self.rates)(rows, self.values, out)
         return out.reshape(np.shape(y))
+
+
+@functools.cache
+def _complaint(rates: Callable, fields: int, parameters: int) -> str:
+    """What is wrong with a function ``rates``, found by running its Python on a few states; or "".
+
+    Compiled code checks no index: a field or parameter that is not there would be other memory. An
+    error of the arithmetic (a root of a negative number) is no complaint, since the state is ours.
+    """
+    function = getattr(rates, "py_func", rates)
+    form = "rates(y, p, out) writes the rate of field c in cell i to out[c, i]"
+    wrote = tried = False
+    for row in _probes(fields):
+        y, p, out = row.copy(), np.ones(parameters), np.full_like(row, np.nan)
+        try:
+            with np.errstate(all="ignore"):
+                result = function(y, p, out)
+        except IndexError as error:
+            return (
+                f"{form}, but this one asks for a field or parameter that is not among the "
+                f"{fields} fields and {parameters} parameters ({error})"
+            )
+        except TypeError as error:
+            return f"{form}, but this one cannot be called so: {error}"
+        except ValueError as error:
+            if "unpack" in str(error):
+                return f"{form}; this one takes another number than {fields} fields ({error})"
+            continue
+        except Exception:  # what the arithmetic does to our states is no fault of the form
+            continue
+        if result is not None:
+            return f"{form}; this one returns a value, which nobody would read"
+        if not np.array_equal(y, row):
+            return f"{form}; this one writes to y, the state that the integrator goes on with"
+        tried, wrote = True, wrote or not np.isnan(out).all()
+    if tried and not wrote:
+        return f"{form}; this one writes nothing to it. For no reaction at all write out[:] = 0.0"
+    return ""
+
+
+def _probes(fields: int) -> list[np.ndarray]:
+    """Rows of states of both signs and several sizes, (fields, cells)."""
+    rng = np.random.default_rng(0)
+    scales = (0.0, 0.1, 1.0, 10.0)
+    return [s * f(rng.standard_normal((fields, 3))) for s in scales for f in (np.abs, np.negative)]
 
 
 @functools.cache

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from fdiff.inputs import read_toml
 
 HERE = Path(__file__).parent
 MODES = ("quick", "full")
@@ -59,7 +60,7 @@ def load(name: str, mode: str, data: Path | None = None) -> Setting:
     if mode not in MODES:
         raise ValueError(f"an experiment's form is one of {MODES}, got {mode!r}")
     path = HERE / f"{name}.toml"
-    tables = tomllib.loads(path.read_text())
+    tables = read_toml(path)
     forms = {form: tables.pop(form, {}) for form in MODES}
     if forms["quick"].keys() != forms["full"].keys():
         odd = sorted(forms["quick"].keys() ^ forms["full"].keys())
