@@ -123,7 +123,9 @@ def test_a_wrong_configuration_names_its_key(folder, capsys):
     assert "learning_rat" in capsys.readouterr().err
     (folder / "train.toml").write_text("[training")
     assert train(folder) == 1
-    assert "expected text in TOML" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "train.toml" in error
+    assert "TOML: a mistake at end of document" in error
 
 
 @pytest.mark.parametrize(
