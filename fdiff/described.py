@@ -98,7 +98,18 @@ class Table:
     def __init__(self, item: Item):
         self._item = item
 
+    @property
+    def values(self) -> dict[str, Any]:
+        return self._item.value
+
     def __getitem__(self, key: str) -> Item:
+        """The item of that key.
+
+        Raises:
+            FileError: there is none.
+        """
+        if key not in self._item.value:
+            self._item.table([key])
         return self._item.below(key, self._item.value[key])
 
     def __contains__(self, key: str) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fdiff.errors import LinkRefused
+
 
 @contextmanager
 def whole(path: Path | str, ending: str = ".partial") -> Iterator[Path]:
@@ -17,10 +19,16 @@ def whole(path: Path | str, ending: str = ".partial") -> Iterator[Path]:
 
     Where writing fails, nothing is left behind, and a file that was there before stays. ``ending``
     of the temporary name: one of its own where several processes may write the same file.
+
+    Raises:
+        LinkRefused: ``path`` is a symbolic link; it would be replaced, or what it leads to.
     """
     path = Path(path)
+    not_through_a_link(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ending)
+    if partial.is_symlink():  # the name is ours, and what is written must not go elsewhere
+        partial.unlink()
     try:
         yield partial
         with open(partial, "rb+") as file:
@@ -28,6 +36,27 @@ def whole(path: Path | str, ending: str = ".partial") -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def not_through_a_link(path: Path) -> None:
+    """Raises LinkRefused where ``path``, which is to be written, is a symbolic link."""
+    if path.is_symlink():
+        raise LinkRefused(
+            path, "", "a file of its own, or none", f"a symbolic link to {os.readlink(path)}",
+            "nothing is written through a link: name another file, or the one that it leads to",
+        )  # fmt: skip
+
+
+def open_to_write(path: Path) -> int:
+    """A descriptor for reading and writing a file that is there, and is no symbolic link.
+
+    Raises:
+        LinkRefused: a symbolic link.
+        OSError: no such file, or no permission.
+    """
+    not_through_a_link(path)
+    # A link that takes the place of the file just now is not followed either.
+    return os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
 
 
 def require_room(path: Path | str, size: int) -> None:

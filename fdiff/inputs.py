@@ -67,15 +67,6 @@ def not_a_link(path: Path, follow_links: bool | None = None) -> None:
         )
 
 
-def not_through_a_link(path: Path) -> None:
-    """Raises LinkRefused where ``path``, which is to be written, is a symbolic link."""
-    if path.is_symlink():
-        raise LinkRefused(
-            path, "", "a file of its own, or none", f"a symbolic link to {os.readlink(path)}",
-            "nothing is written through a link: name another file, or the one that it leads to",
-        )  # fmt: skip
-
-
 def _kind(path: Path) -> str:
     try:
         mode = path.stat().st_mode

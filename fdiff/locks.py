@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, final
 
 from fdiff.errors import InUseError
+from fdiff.files import not_through_a_link
 
 
 def try_lock(file: IO) -> bool | None:
@@ -107,6 +108,7 @@ def held(path: Path, what: str) -> Iterator[None]:
 def _taken(path: Path, what: str) -> tuple[IO, bool]:
     """The open file, and whether it is locked."""
     while True:
+        not_through_a_link(path)
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # closed by `held`
         ours = try_lock(file)
         # The process that had the lock may have removed the file that was opened.

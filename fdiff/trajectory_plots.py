@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 
 from fdiff import dataset
+from fdiff.files import not_through_a_link
 from fdiff.grid import Grid
 from fdiff.shells import shell_index
 
@@ -140,7 +141,9 @@ def _draw(axes, trajectory: Trajectory, frame: int, low: float, high: float) -> 
 
 def _saved(path: Path, save, close) -> Path:
     """Writes whole or not at all."""
+    not_through_a_link(path)
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    partial.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         save(partial)

@@ -109,10 +109,11 @@ def register(app: typer.Typer) -> None:
         import numpy as np
 
         from fdiff.dataset.verify import regenerate as again
+        from fdiff.files import whole
 
         result = again(file, sample, repair)
         if out is not None:
-            with open(out, "wb") as handle:
+            with whole(out) as partial, open(partial, "wb") as handle:
                 np.save(handle, result["data"])
         if as_json:
             keys = ("same", "recorded", "repaired")

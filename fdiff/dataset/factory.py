@@ -32,7 +32,8 @@ from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.dataset.statistics import file_statistics, sample_statistics
 from fdiff.dataset.well import WellLayout
 from fdiff.errors import UnreadableHere
-from fdiff.files import require_room, system_errors
+from fdiff.files import not_through_a_link, open_to_write, require_room, system_errors
+from fdiff.inputs import regular
 from fdiff.pde import forcing
 
 Update = Callable[[int, int], None]
@@ -165,6 +166,7 @@ class _Job:
     """One file in the making."""
 
     def __init__(self, recipe: Recipe, out: Path, digits: int | None):
+        not_through_a_link(out)
         self.recipe, self.out = recipe, out
         self.layout = layout_of(recipe, digits)
         self.partial = out.with_name(out.name + ".partial")
@@ -177,20 +179,50 @@ class _Job:
 
         Samples are taken over from an interrupted run of this recipe and from a complete file.
         """
-        begun = bool(self.ledger.header) and self.partial.exists()
+        begun = bool(self.ledger.header) and self._is_ours(self.partial)
         if begun and not force:
             _check_recipe(self.ledger.recipe, self.recipe, self.partial)
             source.check_records(self.partial, self.recipe, self.ledger.records.values())
         if force or not begun:
             self._start(self.partial)
             begun = False
-        elif self.ledger.sealing or self.ledger.recipe.samples != self.recipe.samples:
+        elif (
+            self.ledger.sealing
+            or self.ledger.recipe.samples != self.recipe.samples
+            or not self._is_sound(self.partial)
+        ):
             self._move_to_new_layout()
         self._open()
         if begun:
             self._drop_false_records()
         if existing is not None:
             self._take_over(self.out)
+
+    def _is_ours(self, path: Path) -> bool:
+        """Whether a file is there that has the places of which the ledger speaks."""
+        if not path.exists() and not path.is_symlink():
+            return False
+        size = regular(path, follow_links=False).stat().st_size
+        layout = layout_of(self.ledger.recipe, self.ledger.header["digits"])
+        return self.ledger.fits(layout, size)
+
+    def _is_sound(self, path: Path) -> bool:
+        """Whether all bytes but the samples' are those of an empty layout of this recipe.
+
+        Structure that was damaged meanwhile, or that another version of HDF5 wrote, is not kept.
+        """
+        fresh = self.out.with_name(self.out.name + ".partial.fresh")
+        try:
+            books.remove([fresh])
+            offsets = self.layout.create(fresh)
+            if offsets != self.ledger.header["offsets"]:
+                return False
+            r = self.recipe
+            samples = range(r.first, r.first + r.samples)
+            places = [place for i in samples for place in self.layout.regions(offsets, i)]
+            return books.same_beside(path, fresh, places)
+        finally:
+            books.remove([fresh])
 
     def _start(self, path: Path) -> None:
         """An empty layout, with room on the disk for all of it, and an empty ledger."""
@@ -264,7 +296,7 @@ class _Job:
 
     def _open(self) -> None:
         if self.descriptor < 0:
-            self.descriptor = os.open(self.partial, os.O_RDWR)
+            self.descriptor = open_to_write(self.partial)
 
     def run(self, workers: int, progress: Update | None) -> None:
         """Computes and writes what is missing, a thread a worker; the kernels hold no lock."""

@@ -11,21 +11,34 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fdiff.dataset.layout import Layout
 from fdiff.dataset.recipe import Recipe, from_dict
+from fdiff.dataset.records import check_record
+from fdiff.described import Item, Table
 from fdiff.errors import InUseError
+from fdiff.inputs import parse_json, regular
 from fdiff.locks import try_lock
+
+_LONGEST = 1 << 24  # bytes of a line
+_PIECE = 1 << 20  # bytes compared at a time
 
 
 class Ledger:
     """Appends records and reads them back after a kill; holds a lock while it is open.
 
     The first line is the header: recipe, number of digits, offsets. A last line that was cut is
-    ignored. A record counts only if the bytes it names have its checksums, so it does not matter
-    which of data and record reached the disk first.
+    ignored, as is everything from a line on that is no record. A record counts only if the bytes it
+    names have its checksums, so it does not matter which of data and record reached the disk first.
+
+    Raises:
+        InUseError: another process holds the lock.
+        LinkRefused, FileError: something that is no file has the name.
     """
 
     def __init__(self, path: Path):
         self.path = path
+        if path.exists() or path.is_symlink():
+            regular(path, follow_links=False)
         self._file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # closed by `close`
         written, ours = path.name.removesuffix(".partial.ledger"), try_lock(self._file)
         if ours is False:
@@ -45,20 +58,44 @@ class Ledger:
 
     def _read(self) -> None:
         good = 0
-        for line in self.path.read_bytes().splitlines(keepends=True):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break
-            if "recipe" in entry:
-                self.header = entry
-            elif "sealing" in entry:
-                self.sealing = True
-            else:
-                self.records[entry["sample"]] = entry
-            good += len(line)
+        with open(self.path, "rb") as file:
+            while line := file.readline(_LONGEST):
+                try:
+                    entry = Item(
+                        str(self.path), "", parse_json(line.decode(), self.path, finite=False)
+                    )
+                    self._take(entry.table())
+                except ValueError:
+                    break
+                good += len(line)
         # What follows a cut line would be read as its end.
         self._file.truncate(good)
+
+    def _take(self, entry: Table) -> None:
+        """Remembers what a line says; ValueError where it says nothing that was written here."""
+        if "recipe" in entry:
+            from_dict(entry["recipe"].table().values)
+            entry["digits"].whole(1, 20)
+            for offset in entry["offsets"].each():
+                offset.whole()
+            self.header = entry.values
+        elif "sealing" in entry:
+            self.sealing = True
+        else:
+            check_record(entry)
+            self.records[entry["sample"].whole()] = entry.values
+
+    def fits(self, layout: Layout, size: int) -> bool:
+        """Whether the header's places for the samples of its recipe are within ``size`` bytes."""
+        offsets, recipe = self.header["offsets"], layout.recipe
+        count = len(recipe.field_names) if recipe.format == "well" else recipe.samples
+        if len(set(offsets)) != len(offsets) or len(offsets) != count:
+            return False
+        ends = (recipe.first, recipe.first + recipe.samples - 1)
+        places = offsets if recipe.format == "pdebench" else []
+        regions = [(offset, layout.sample_bytes) for offset in places]
+        regions += [region for sample in ends for region in layout.regions(offsets, sample)]
+        return all(offset + bytes_ <= size for offset, bytes_ in regions)
 
     @property
     def recipe(self) -> Recipe:
@@ -117,6 +154,25 @@ def read_at(descriptor: int, offset: int, size: int) -> bytearray:
             return out[:done]
         done += got
     return out
+
+
+def same_beside(a: Path, b: Path, regions: Iterable[tuple[int, int]]) -> bool:
+    """Whether two files are equal outside of these (offset, size)."""
+    size = a.stat().st_size
+    if size != b.stat().st_size:
+        return False
+    begin = 0
+    with open(a, "rb") as one, open(b, "rb") as other:
+        for offset, length in (*sorted(regions), (size, 0)):
+            while begin < offset:
+                count = min(offset - begin, _PIECE)
+                one.seek(begin)
+                other.seek(begin)
+                if one.read(count) != other.read(count):
+                    return False
+                begin += count
+            begin = offset + length
+    return True
 
 
 def remove(paths: Iterable[Path]) -> None:

@@ -14,6 +14,7 @@ from fdiff.dataset.ledger import checksum, flush_to_disk, read_at, write_at
 from fdiff.dataset.reader import Dataset
 from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.errors import UnreadableHere
+from fdiff.files import open_to_write
 
 # The two reasons that a checksum gives; only of these is a sample known to have changed.
 CHANGED = "its bytes have another checksum"
@@ -182,7 +183,7 @@ def regenerate(path: Path | str, sample: int, repair: bool = False) -> dict[str,
 
 
 def _write(path: Path, regions: list[Region], parts) -> None:
-    descriptor = os.open(path, os.O_RDWR)
+    descriptor = open_to_write(path)
     try:
         for (offset, _), part in zip(regions, parts):
             write_at(descriptor, offset, part)

@@ -16,6 +16,7 @@ from torch import nn
 from fdiff import locks
 from fdiff.dataset.fingerprint import Fingerprints
 from fdiff.described import named
+from fdiff.files import whole
 from fdiff.grid import Grid
 from fdiff.nn import augment, parallel
 from fdiff.nn import checkpoint as files
@@ -208,7 +209,8 @@ def _train_and_save(
         trainer.train(progress=report, save=save)
     except TrainingDiverged as error:
         if directory is not None and team.leads:
-            np.save(directory / "diverged_batch.npy", error.batch)
+            with whole(directory / "diverged_batch.npy") as partial, open(partial, "wb") as file:
+                np.save(file, error.batch)
         team.wait()
         raise
     team.wait()

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,9 @@ class Campaign:
         chance, subject = self.chosen(index)
         self._lay_out(place, subject)
         ways = FILES if chance.random() < FILE_SHARE else subject.ways
-        return subject, chance.choice(ways)(place / "in" / subject.target, chance)
+        damage = chance.choice(ways)(place / "in" / subject.target, chance)
+        # What goes on from damaged remains may take what is sound of them, and make the rest.
+        return subject, replace(damage, forbidden="") if subject.mends else damage
 
     def outcomes(self, indices: Iterable[int], subject: str = "") -> Iterator[Outcome]:
         """Of the inputs of these indices whose subject's name has that beginning."""

@@ -31,6 +31,7 @@ class Subject:
     ways: tuple[Damager, ...]
     uses: tuple[Callable, ...]
     weight: int = 1
+    mends: bool = False  # makes again what is damaged
 
     @property
     def name(self) -> str:
@@ -85,7 +86,7 @@ def prepare(folder: Path) -> list[Subject]:
     begun = ("begun.h5.partial", "begun.h5.partial.ledger", "recipe.toml")
     for name, ways in ((begun[0], HDF5), (begun[1], LINES)):
         others = tuple(part for part in begun if part != name)
-        subjects.append(Subject("begun.h5", others, name, ways, (uses.go_on_generating,), 2))
+        subjects.append(Subject("begun.h5", others, name, ways, (uses.go_on_generating,), 2, True))
     return subjects
 
 

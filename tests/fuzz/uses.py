@@ -118,6 +118,7 @@ def go_on_generating(path: Path, folder: Path) -> None:
     _require(len(written) == len(original), "another number of samples")
     for a, b in zip(written, original):
         _require(np.array_equal(a, b), "goes on with other values than were written")
+    _require(path.read_bytes() == (folder / "whole.h5").read_bytes(), "another file")
 
 
 def read_images(path: Path, folder: Path) -> None:
