@@ -21,6 +21,7 @@ from fdiff.process import ForwardProcess
 from fdiff.score.mean import Field, Mean, mean_coefficients
 from fdiff.solvers import GaussianExact, Solver
 from fdiff.solvers import times as time_grid
+from fdiff.solvers.initial_law import TOLERATED
 
 LARGEST = {1: 2**16, 2: 2**11, 3: 2**8}  # nodes per axis that `suggest` goes to
 MOST_STEPS = 1024  # that `suggest` tries
@@ -196,7 +197,7 @@ def error_budget(
         scale=math.sqrt(float((weights * (np.abs(target.mean) ** 2 + target.variance)).sum())),
         steps=len(times) - 1,
         grid=grid,
-        notes=tuple(_notes(process, covariance, grid, start, ratio, lost)),
+        notes=tuple(_notes(process, covariance, grid, start, float(times[0]), ratio, lost)),
     )
 
 
@@ -270,8 +271,14 @@ def _snr_ratio(process: ForwardProcess, spectrum: np.ndarray, grid: Grid, t: flo
     return float(np.divide(signal, q, out=np.zeros_like(signal), where=q > 0).max())
 
 
-def _notes(process, covariance, grid, start, ratio, lost):
-    if start == "prior" and ratio > SMOOTH:
+def _notes(process, covariance, grid, start, t, ratio, lost):
+    m = process.mean_factor(t)
+    if start == "prior" and m > TOLERATED:
+        yield (
+            f"the process is too short: at t = {t:g}, where the sampler starts from N(0, Q), a "
+            f'factor m = {m:.2g} of the data is left. Take a longer schedule, or start="exact"'
+        )
+    elif start == "prior" and ratio > SMOOTH:
         yield (
             f"the prior is much smoother than the data (max m_T^2 c / q = {ratio:.1e}): {lost} "
             "modes lose over half of their variance. Take a rougher prior, a longer schedule, or "

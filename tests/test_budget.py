@@ -61,6 +61,14 @@ def test_a_prior_smoother_than_the_data_loses_modes_and_is_warned_of(prior, lost
     assert ("warning: the prior" in out.table()) == (lost > 0)
 
 
+def test_a_process_that_is_too_short_is_called_so_and_its_prior_not_smooth():
+    process = fdiff.ForwardProcess(TP1.prior, fdiff.ConstantSchedule(1.0))
+    out = budget.error_budget(process, 0.0, TP1.data, TP1.grid(32), start="prior")
+    assert [note for note in out.notes if "at t = 1" in note and "m = 0.61" in note]
+    assert not any("smoother" in note for note in out.notes)
+    assert not budget.error_budget(process, 0.0, TP1.data, TP1.grid(32)).notes  # start="exact"
+
+
 def test_modes_without_noise_are_an_infinite_ratio():
     process = fdiff.ForwardProcess(fdiff.LaplaceCovariance(), TP1.schedule)
     out = budget.error_budget(process, 0.0, TP1.data, TP1.grid(32), start="prior")

@@ -47,6 +47,17 @@ def test_a_covariance_of_channels_is_one_operator_a_channel(grid, first, second,
         assert_allclose(drawn[:, i], expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
 
 
+@given(grids(max_dim=2, max_side=5), covariances(), covariances(), st.floats(0.1, 9.0))
+def test_covariances_of_channels_add_and_scale_channel_by_channel(grid, first, second, factor):
+    both, q = fdiff.ChannelCovariance((first, second)), PRIOR.eigenvalues(grid)
+    own = both.eigenvalues(grid)
+    for total in (both + PRIOR, PRIOR + both, both + fdiff.ChannelCovariance((PRIOR, PRIOR))):
+        assert_allclose(total.eigenvalues(grid), own + q, rtol=1e-14)
+    assert_allclose((factor * both).eigenvalues(grid), factor * own, rtol=1e-14)
+    with pytest.raises(TypeError):
+        _ = both + fdiff.ChannelCovariance((PRIOR,))
+
+
 def test_the_summary_of_channels_shows_each_channels_table():
     summary = BOTH.summary(GRID)
     assert summary.channels == tuple(operator.summary(GRID) for operator in SPECTRA)
@@ -84,6 +95,7 @@ def test_white_noise_in_one_channel_is_warned_of():
         (alone(0), None),
         (fdiff.MixtureScore(PROCESS, [MEAN, 0.0], SPECTRA[0]), 2),
         (fdiff.MixtureScore(PROCESS, [1.0, 0.0], SPECTRA[0]), None),
+        (fdiff.MixtureScore(PROCESS, [1.0, 0.0], BOTH), 2),
         (fdiff.MixtureScore(PROCESS, MEAN, SPECTRA[0]), None),  # two components of one field
         (fdiff.EmpiricalScore(PROCESS, field(GRID, 0, (4, 3)), GRID), 3),
         (fdiff.EmpiricalScore(PROCESS, field(GRID, 0, (4,)), GRID), None),
@@ -123,6 +135,14 @@ def test_wrong_channels_are_refused_in_a_sentence():
             call(0.3, x[:, 0], GRID)
     with pytest.raises(ValueError, match="have 2 channels"):
         solvers.fitted_times(SCORE, GRID, 4, channels=3)
+
+
+def test_a_mixture_with_a_spectrum_for_each_channel_has_that_variance():
+    one = fdiff.MixtureScore(PROCESS, [MEAN, fdiff.Field(-MEAN.values, GRID)], BOTH)
+    drawn = fdiff.sample(one, GRID, 4000, 40, seed=1).fields
+    variance = BOTH.pointwise_variance(GRID) + MEAN.values**2
+    assert drawn.shape == (4000, 2, *GRID.shape)
+    assert_allclose((drawn**2).mean(0).mean((1, 2)), variance.mean((1, 2)), rtol=0.1)
 
 
 # Densities

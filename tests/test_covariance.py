@@ -130,6 +130,16 @@ def test_a_density_of_the_frequencies_is_the_operator_of_the_laplacian_on_any_bo
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "neumann", "dirichlet"])
+def test_the_tail_of_a_density_of_the_frequencies_is_that_of_the_operator(boundary):
+    grid = fdiff.Grid((4, 6), (1.0, 4.0), boundary)
+    Q = fdiff.SpectralDensity(bessel_of_frequencies, of="frequencies")
+    value, error = Q.tail_trace_with_error(grid)
+    expected = fdiff.BesselCovariance(2.0, 25.0, 2.0).tail_trace(grid)
+    assert abs(value - expected) <= 3 * error
+    assert value == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "neumann", "dirichlet"])
 def test_frequencies_and_wave_numbers_differ_by_the_box(boundary):
     """On 4 x 6 nodes of a 1 x 4 box: ``kappa = turn k / L``, by hand; ``k`` is the index."""
     grid = fdiff.Grid((4, 6), (1.0, 4.0), boundary)

@@ -99,6 +99,21 @@ class ChannelCovariance:
         c = self.sample_coefficients(grid, size, seed, first, channels, threads=threads)
         return grid.basis.inverse(c, threads, overwrite=True)
 
+    def __add__(self, other) -> ChannelCovariance:
+        """Add one operator to every channel, or channel by channel."""
+        if isinstance(other, CovarianceOperator):
+            return ChannelCovariance(tuple(operator + other for operator in self.channels))
+        if isinstance(other, ChannelCovariance) and len(other.channels) == len(self.channels):
+            return ChannelCovariance(tuple(a + b for a, b in zip(self.channels, other.channels)))
+        return NotImplemented
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: float) -> ChannelCovariance:
+        return ChannelCovariance(tuple(factor * operator for operator in self.channels))
+
+    __rmul__ = __mul__
+
     def __getattr__(self, name: str):
         if hasattr(CovarianceOperator, name) and not name.startswith("_"):
             raise AttributeError(

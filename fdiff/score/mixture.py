@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 
 from fdiff import backends, noise
-from fdiff.covariance import CovarianceOperator
+from fdiff.covariance import Covariance, CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.process import ForwardProcess, per_sample
 from fdiff.score.base import Score
@@ -38,7 +38,7 @@ class MixtureScore(Score):
 
     process: ForwardProcess
     means: Sequence[Mean] | Field  # or one field whose values have a first axis of components
-    covariance: CovarianceOperator  # C, common to all components
+    covariance: Covariance  # C, common to all components
     weights: Sequence[float] | None = None  # pi_i > 0, scaled to sum to one; equal by default
 
     def __post_init__(self) -> None:
@@ -86,8 +86,10 @@ class MixtureScore(Score):
     def channels(self) -> int | None:
         if isinstance(self.means, Field):  # whose first axis is that of the components
             axes = self.means.values.ndim - self.means.grid.dim
-            return self.means.values.shape[axes - 1] if axes > 1 else None
-        return channels_of(Average(tuple(self.means), tuple(self.probabilities.tolist())))
+            known = self.means.values.shape[axes - 1] if axes > 1 else None
+            return known or channels_of(0.0, self.covariance)
+        mean = Average(tuple(self.means), tuple(self.probabilities.tolist()))
+        return channels_of(mean, self.covariance)
 
     @cached_property
     def reference(self):
