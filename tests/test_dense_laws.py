@@ -233,6 +233,27 @@ def test_scores_that_are_not_affine_are_refused_in_any_unit(kind, scale):
         laws.propagate(solver, solvers.Problem(score, grid), start, times)
 
 
+@pytest.mark.parametrize("scale", [2.0**-60, 2.0**66])
+@pytest.mark.parametrize("name", ["gaussian-exact", "euler-maruyama", "dpm-3m"])
+def test_laws_are_as_exact_in_any_unit(scale, name):
+    """A power of two changes no digit: means of that size must not drown what is read off."""
+    grid, solver = GRIDS[2], solvers.SCHEMES[name]()
+    found = []
+    for unit in (1.0, scale):
+        process = fdiff.ForwardProcess(unit**2 * PRIOR, TP1.schedule)
+        mean, c = grid.basis.forward(field(grid, 1)), DATA.eigenvalues(grid)
+        mean = unit * grid.basis.project(mean)
+        score = fdiff.GaussianScore(
+            process, fdiff.Field(grid.basis.inverse(mean), grid), unit**2 * DATA
+        )
+        alone = laws.sampler_law(solver, process, mean, unit**2 * c, grid, mesh(5), "prior")
+        dense = laws.dense_law(solver, score, grid, mesh(5), "prior").by_mode()
+        found.append([(law.mean / unit, law.variance / unit**2) for law in (alone, dense)])
+    for one, other in zip(*found):
+        assert_allclose(other[0], one[0], rtol=1e-9, atol=1e-14)
+        assert_allclose(other[1], one[1], rtol=1e-9, atol=1e-16)
+
+
 def test_bad_input_is_refused_in_a_sentence():
     grid, score = GRIDS[0], posterior(GRIDS[0])
     with pytest.raises(ValueError, match="not affine in the state, so its law"):

@@ -16,7 +16,7 @@ import numpy as np
 
 from fdiff.grid import Grid
 from fdiff.laws.coordinates import RealCoordinates
-from fdiff.laws.modes import Law, check_affine, probe_unit, random_signs, tolerance
+from fdiff.laws.modes import Law, check_affine, probe_unit, probe_units, random_signs, tolerance
 from fdiff.score.base import Score
 from fdiff.solvers.base import Evaluation, Problem, Solver
 from fdiff.solvers.time_grids import checked_times
@@ -185,7 +185,7 @@ def _marginal(problem: Problem, at: RealCoordinates, t: float) -> DenseLaw:
         return [score.marginal(t, white, problem.grid, 0, 0)]
 
     # The probes are of the size of N(0, Q), white noise is of size one: any size will do.
-    columns, offset = _affine_map(draw, problem, at, 1, f"the law at t = {t:g}")
+    columns, offset = _affine_map(draw, problem, at, 1, 0, f"the law at t = {t:g}")
     return DenseLaw(offset, columns @ columns.T, at)
 
 
@@ -203,7 +203,7 @@ def _step(
         return [x, *(evaluation.value for evaluation in after)]
 
     what = f"a step of {type(solver).__name__} from t = {t:g}"
-    columns, offset = _affine_map(step, problem, at, known + solver.draws, what)
+    columns, offset = _affine_map(step, problem, at, known, solver.draws, what)
     split = known * at.size
     root = at.of_variances(problem.process.covariance.multiplier(problem.grid, 0.5))
     noise = columns[:, split:] * np.tile(root, solver.draws)
@@ -212,7 +212,7 @@ def _step(
 
 def _closing(solver: Solver, problem: Problem, at: RealCoordinates, t: float) -> _Step:
     what = f"the last map of {type(solver).__name__}, from t = {t:g}"
-    gain, offset = _affine_map(lambda x: [solver.close(problem, x, t)], problem, at, 1, what)
+    gain, offset = _affine_map(lambda x: [solver.close(problem, x, t)], problem, at, 1, 0, what)
     return _Step(gain, offset, np.zeros((at.size, 0)), ())
 
 
@@ -220,15 +220,19 @@ def _affine_map(
     function: Callable[..., Sequence[np.ndarray]],
     problem: Problem,
     at: RealCoordinates,
-    count: int,
+    known: int,
+    draws: int,
     what: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matrix and offset of a function of ``count`` arrays of coefficients, in real coordinates.
+    """Matrix and offset of a function of arrays of coefficients, in real coordinates.
+
+    The arrays are the state, ``known - 1`` remembered values and ``draws`` of noise.
 
     Raises:
         ValueError: they do not predict what the function does to random signs.
     """
-    unit, size = probe_unit(problem), at.size
+    size, count = at.size, known + draws
+    units = probe_units(problem, known, draws)
 
     def ask(arguments: list[np.ndarray]) -> np.ndarray:
         out = function(*(at.coefficients(a) for a in arguments))
@@ -241,17 +245,22 @@ def _affine_map(
     blocks = []
     for i in range(count):
         arguments = rest(size)
-        arguments[i] = unit * np.eye(size)
-        blocks.append((ask(arguments) - offset).T / unit)
+        arguments[i] = units[i] * np.eye(size)
+        blocks.append((ask(arguments) - offset).T / units[i])
     matrix = np.concatenate(blocks, 1)
-    signs = at.of(random_signs(problem, count))
-    found = ask([row[None] for row in signs])[0]
-    scale = np.abs(offset) + np.abs(matrix) @ np.abs(signs.ravel())
-    error = np.abs(found - offset - matrix @ signs.ravel())
-    if (error > tolerance(scale)).any():
-        raise ValueError(
-            f"{what} is not affine: the map that unit vectors give misses random signs by "
-            f"{error.max() / scale.max():.1e} of its size. {type(problem.score).__name__} has no "
-            "Gaussian law; compare its samples instead"
-        )
+    signs = at.of(random_signs(problem, count)) * (units / probe_unit(problem))[:, None]
+    remembered = (np.arange(count) > 0) & (np.arange(count) < known)
+    # The state tells: all that a scheme remembers enters it, and has units of its own.
+    for kept in (~remembered, remembered):
+        probe = signs * kept[:, None]
+        found = ask([row[None] for row in probe])[0, :size]
+        terms = np.abs(matrix[:size]) @ np.abs(probe.ravel())
+        scale = np.abs(offset[:size]) + terms
+        error = np.abs(found - offset[:size] - matrix[:size] @ probe.ravel())
+        if (error > tolerance(scale)).any():
+            raise ValueError(
+                f"{what} is not affine: the map that unit vectors give misses random signs by "
+                f"{error.max() / scale.max():.1e} of its size. {type(problem.score).__name__} has "
+                "no Gaussian law; compare its samples instead"
+            )
     return matrix, offset

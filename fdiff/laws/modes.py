@@ -119,7 +119,7 @@ def step_map(
     """
     check_affine(solver)
     size = 1 + len(memory)
-    probes = _probes(problem, size + solver.draws)
+    probes = _probes(problem, size, solver.draws)
     remembered = tuple(Evaluation(at, probe) for at, probe in zip(memory, probes[1:]))
     draws = iter(probes[size:])
     x, after = solver.step(problem, probes[0], t, u, remembered, lambda *_: next(draws))
@@ -136,7 +136,7 @@ def check_affine(solver: Solver) -> None:
 
 
 def _closed(solver: Solver, problem: Problem, t: float, law: Law) -> Law:
-    probes = _probes(problem, 1)
+    probes = _probes(problem, 1, 0)
     step = _read_off([solver.close(problem, probes[0], t)], probes, 1, (), problem)
     return State.of(law).after(step, problem).law
 
@@ -163,35 +163,52 @@ def random_signs(problem: Problem, count: int) -> np.ndarray:
     return 2.0 * np.where(root > 0, root, probe_unit(problem)) * signs
 
 
-def _probes(problem: Problem, count: int) -> list[np.ndarray]:
-    """An array for each argument of a step, of ``2 + count`` rows.
+def probe_units(problem: Problem, size: int, draws: int) -> np.ndarray:
+    """The size of the probe of each argument: the state, ``size - 1`` remembered values, draws.
+
+    What a scheme remembers may have another unit than the state. It enters linearly, so a probe
+    may be too large but not too small beside the other terms.
+    """
+    unit = probe_unit(problem)
+    return np.array([unit, *[max(unit, 1.0)] * (size - 1), *[unit] * draws])
+
+
+def _probes(problem: Problem, size: int, draws: int) -> list[np.ndarray]:
+    """An array for each argument of a step, of ``3 + count`` rows for ``count`` arguments.
 
     All arguments are zero in the first row; the i-th is constant in row ``1 + i`` and zero in the
-    others; in the last row all are random signs.
+    others. In the last row but one the state and the draws are random signs, in the last row what
+    is remembered.
     """
-    signs = random_signs(problem, count)
-    probes = np.zeros((count, 2 + count, *signs.shape[1:]), signs.dtype)
+    count = size + draws
+    signs, units = random_signs(problem, count), probe_units(problem, size, draws)
+    probes = np.zeros((count, 3 + count, *signs.shape[1:]), signs.dtype)
     for i in range(count):
-        probes[i, 1 + i] = probe_unit(problem) * problem.grid.basis.retained
-        probes[i, -1] = signs[i]
+        probes[i, 1 + i] = units[i] * problem.grid.basis.retained
+        remembered = 0 < i < size
+        probes[i, -1 if remembered else -2] = (units[i] / probe_unit(problem)) * signs[i]
     return list(probes)
 
 
 def _read_off(rows, probes, size: int, memory: tuple[float, ...], problem: Problem) -> StepMap:
     offset = np.stack([row[0] for row in rows])
     # Columns are real: a scheme multiplies both real coordinates of a mode by the same number.
-    columns = np.stack([(row[1:-1] - row[0]).real for row in rows]) / probe_unit(problem)
-    signs = np.stack([probe[-1] for probe in probes])
-    predicted = offset + np.einsum("ij...,j...->i...", columns, signs)
-    scale = np.abs(offset) + np.einsum("ij...,j...->i...", np.abs(columns), np.abs(signs))
-    error = np.abs(np.stack([row[-1] for row in rows]) - predicted)
-    if (error > tolerance(scale)).any():
-        raise ValueError(
-            "the map of a step, read off from arrays of ones, misses what the step does to random "
-            f"signs by {error.max() / scale.max():.1e} of its size: {type(problem.score).__name__} "
-            "couples modes, or is not affine in the state. fdiff.laws.dense_law has the law of "
-            "affine scores that couple modes"
-        )
+    columns = np.stack([(row[1:-2] - row[0]).real for row in rows])
+    units = probe_units(problem, size, len(probes) - size)
+    columns = columns / units.reshape(-1, *[1] * (columns.ndim - 2))
+    # The state tells: all that a scheme remembers enters it, and has units of its own.
+    for check in (-2, -1):
+        signs = np.stack([probe[check] for probe in probes])
+        predicted = offset[0] + np.einsum("j...,j...->...", columns[0], signs)
+        terms = np.einsum("j...,j...->...", np.abs(columns[0]), np.abs(signs))
+        scale, error = np.abs(offset[0]) + terms, np.abs(rows[0][check] - predicted)
+        if (error > tolerance(scale)).any():
+            raise ValueError(
+                "the map of a step, read off from arrays of ones, misses what the step does to "
+                f"random signs by {error.max() / scale.max():.1e} of its size: "
+                f"{type(problem.score).__name__} couples modes, or is not affine in the state. "
+                "fdiff.laws.dense_law has the law of affine scores that couple modes"
+            )
     return StepMap(columns[:, :size], offset, columns[:, size:], memory)
 
 
