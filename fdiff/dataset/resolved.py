@@ -42,6 +42,7 @@ from pathlib import Path
 from typing import Any, final
 
 from fdiff import pde
+from fdiff.dataset import source
 from fdiff.dataset.recipe import Recipe, from_dict
 
 THRESHOLD = 1e-4  # share of the energy beyond two thirds of the grid's range
@@ -174,9 +175,12 @@ def _finer(
         if patience < 0 or math.prod(nodes) > _MOST_NODES:
             break
         try:
+            if source.differs(recipe, record):
+                break
             finer = recipe.override(resolution=nodes, times=recipe.stored_times[-1:].tolist())
             found = simulate(finer, record["sample"], buffer(finer))
-        except ValueError:  # the law has no such state on this grid
+        except (ValueError, OSError):
+            # The law has no such state on this grid, or reads it from a file that is gone.
             break
         last = nodes
         if found.get("tail_energy", math.inf) <= THRESHOLD:
