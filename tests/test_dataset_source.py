@@ -125,9 +125,52 @@ def test_a_source_that_is_gone_is_told_and_its_dataset_stays_intact(tmp_path, ca
     status, said = line(capsys, "verify", out)
     assert status == 0
     assert "a.h5, which is not there" in said.err
+    # The grid is too coarse, and no finer one can be tried.
+    assert "not resolved by the grid" in said.err
     # The same content under its new name goes on with the dataset.
     started(moved, out)
     assert verify(out)["damaged"] == {}
+
+
+def test_a_source_that_cannot_be_read_says_nothing_against_its_dataset(tmp_path):
+    a = source(tmp_path / "a.h5")
+    out = started(a, tmp_path / "x.h5")
+    a.write_bytes(a.read_bytes()[:5000])
+    report = verify(out)
+    assert report["damaged"] == {}
+    assert "not known" in report["source"]
+    assert "truncated" in report["source"]
+
+
+def test_a_source_is_opened_as_often_for_many_samples_as_for_few(tmp_path, monkeypatch):
+    """Opening costs as much as there are samples in the file, so once for each would be squared."""
+    a = source(tmp_path / "a.h5", samples=9)
+    opened = []
+    plain = dataset.Dataset.__init__
+
+    def counting(self, path, *rest, **options):
+        opened.append(path)
+        plain(self, path, *rest, **options)
+
+    monkeypatch.setattr(dataset.Dataset, "__init__", counting)
+
+    def openings(action):
+        opened.clear()
+        action()
+        return len(opened)
+
+    def run(samples, workers):
+        out = tmp_path / f"x{samples}.h5"
+        r = small(samples=samples, times=TIMES, initial=f"file:{a}")
+        return [
+            openings(lambda: factory.generate(r, out, workers=workers)),
+            openings(lambda: verify(out)),
+            openings(lambda: factory.generate(r, out)),
+        ]
+
+    assert run(9, workers=3) == run(2, workers=1)
+    with dataset.open(tmp_path / "x9.h5") as many, dataset.open(tmp_path / "x2.h5") as few:
+        assert list(many.identities())[:2] == list(few.identities())
 
 
 def test_an_interrupted_run_does_not_go_on_with_another_source(tmp_path, monkeypatch):

@@ -314,7 +314,8 @@ class _Job:
                 write_at(self.descriptor, offset, values)
             return record
 
-        with ThreadPoolExecutor(workers) as pool:
+        sources = r.law.kept_open() if missing else contextlib.nullcontext()
+        with sources, ThreadPoolExecutor(workers) as pool:
             waiting: set[Future] = set()
             try:
                 for sample in missing:

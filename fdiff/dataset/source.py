@@ -8,6 +8,7 @@ time 0 tells, if there is one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,21 @@ _BY_VALUES = (BY_CONTENT, "sha256:")
 
 
 def remarks(file: Dataset, recipe: Recipe) -> str:
-    """A sentence where the source is gone or changed, or nothing is known of it; else ""."""
+    """A sentence where the source is gone or changed, or nothing is known of it; else "".
+
+    A source that cannot be read says nothing against the samples that started from it.
+    """
     if not recipe.law.from_path:
         return ""
     start = f"its initial fields come from {recipe.initial['path']}"
     if not Path(recipe.initial["path"]).exists():
         return f"{start}, which is not there, so whether its content is unchanged is not known"
-    changed, unknown = _compared(file, recipe)
+    with ExitStack() as opened:
+        try:
+            opened.enter_context(recipe.law.kept_open())
+        except (ValueError, OSError) as error:
+            return f"{start}, so whether its content is unchanged is not known: {error}"
+        changed, unknown = _compared(file, recipe)
     if changed:
         return changed_sentence(recipe, changed)
     if unknown:
@@ -59,7 +68,7 @@ def check(path: Path, recipe: Recipe) -> None:
     if not (recipe.law.from_path and Path(recipe.initial["path"]).exists()):
         return
     try:
-        with Dataset(path) as file:
+        with Dataset(path) as file, recipe.law.kept_open():
             changed, _ = _compared(file, recipe)
     except UnreadableHere:
         return
@@ -71,7 +80,8 @@ def check_records(path: Path, recipe: Recipe, records: Iterable[Mapping[str, Any
     """As `check`, by the records alone."""
     if not recipe.law.from_path:
         return
-    changed = [r["sample"] for r in records if differs(recipe, r)]
+    with recipe.law.kept_open():
+        changed = [r["sample"] for r in records if differs(recipe, r)]
     if changed:
         raise ValueError(f"{path}: {changed_sentence(recipe, changed)}")
 

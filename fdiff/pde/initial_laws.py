@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
@@ -18,6 +20,7 @@ from fdiff.pde.systems import System
 
 if TYPE_CHECKING:
     from fdiff.covariance import CovarianceOperator
+    from fdiff.dataset import Dataset
 
 # First of the keyed streams of uniform numbers for the places of spots; see `recipe` for others.
 _SPOT_STREAM = 1000
@@ -44,6 +47,10 @@ class Initial(ABC):
     def content(self, system: System, sample: int) -> str | None:
         """A digest of the values that a sample is made from; None where they are drawn."""
         return None
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """Within it, what the states are read from is opened once and not for every sample."""
+        return nullcontext()
 
     @abstractmethod
     def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
@@ -178,10 +185,34 @@ class FileInitial(Initial):
 
     @property
     def available(self) -> int:
-        from fdiff.dataset import Dataset
-
-        with Dataset(self.path) as file:
+        with self._file() as file:
             return len(file)
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        from fdiff import dataset
+
+        with dataset.open(self.path, self.boundary) as file:
+            # Threads take turns: a reader of samples keeps what it compares between calls.
+            object.__setattr__(self, "_kept", (threading.Lock(), file))
+            try:
+                yield
+            finally:
+                object.__delattr__(self, "_kept")
+
+    @contextmanager
+    def _file(self) -> Iterator[Dataset]:
+        """The open file: that of `kept_open`, or one for this time."""
+        from fdiff import dataset
+
+        kept = getattr(self, "_kept", None)
+        if kept is not None:
+            lock, file = kept
+            with lock:
+                yield file
+        else:
+            with dataset.open(self.path, self.boundary) as file:
+                yield file
 
     def content(self, system: System, sample: int) -> str:
         """SHA-256 of the state's shape and values in float64, whatever type the file stores."""
@@ -198,9 +229,7 @@ class FileInitial(Initial):
 
     def _state(self, system: System, sample: int) -> tuple[np.ndarray, Grid]:
         """One sample's state as the file has it, float64, and its grid."""
-        from fdiff import dataset
-
-        with dataset.open(self.path, self.boundary) as file:
+        with self._file() as file:
             if not sample < len(file):
                 raise ValueError(f"{self.path} has {len(file)} samples, no number {sample}")
             return file.state(sample, system.fields, self.time).astype(np.float64), file.grid
