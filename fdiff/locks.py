@@ -109,7 +109,7 @@ def _taken(path: Path, what: str) -> tuple[IO, bool]:
     """The open file, and whether it is locked."""
     while True:
         not_through_a_link(path)
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # closed by `held`
+        file, made = _opened(path)
         ours = try_lock(file)
         # The process that had the lock may have removed the file that was opened.
         if ours and not _names(path, file):
@@ -124,7 +124,12 @@ def _taken(path: Path, what: str) -> tuple[IO, bool]:
             "folder"
         )
     if ours is None:
-        _decide_without_locks(file, path, what, before)
+        if not made:
+            _decide_without_locks(file, path, what, before)
+        warnings.warn(
+            f"there are no locks here, so that only {path} keeps other processes out of {what}",
+            stacklevel=4,
+        )
     elif before is not None and before.host != socket.gethostname():
         warnings.warn(
             f"{path} was left by {before}, whose lock this machine may not see: if that process "
@@ -138,17 +143,26 @@ def _taken(path: Path, what: str) -> tuple[IO, bool]:
     return file, bool(ours)
 
 
+def _opened(path: Path) -> tuple[IO, bool]:
+    """The open file, and whether this process made it: of several at once only one does."""
+    try:
+        return open(path, "x+", encoding="utf-8"), True  # noqa: SIM115  # closed by `held`
+    except FileExistsError:
+        return open(path, "a+", encoding="utf-8"), False  # noqa: SIM115
+
+
 def _decide_without_locks(file: IO, path: Path, what: str, before: Holder | None) -> None:
-    if before is not None and not before.ended():
+    """Raises InUseError unless the file that was there is of a process that has ended.
+
+    A file that names no process may be one that another process has made just now.
+    """
+    if before is None or not before.ended():
         file.close()
         raise InUseError(
-            f"{what} is in use by {before}, as {path} says; there are no locks here that would "
-            "tell whether that process still runs: if it has ended, remove that file"
+            f"{what} is in use by {before or 'another process'}, as {path} says; there are no "
+            "locks here that would tell whether that process still runs: if it has ended, remove "
+            "that file"
         )
-    warnings.warn(
-        f"there are no locks here, so that only {path} keeps other processes out of {what}",
-        stacklevel=5,
-    )
 
 
 def _names(path: Path, file: IO) -> bool:

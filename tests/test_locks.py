@@ -141,6 +141,11 @@ def test_without_locks_the_file_decides_and_a_warning_says_so(tmp_path, other):
     (tmp_path / "lock").write_text(json.dumps(holder))
     with pytest.raises(InUseError, match=r"on elsewhere .* if it has ended, remove that file"):
         free(tmp_path / "lock")
+    # Made by a process that has not come to write its name.
+    (tmp_path / "new").touch()
+    with pytest.raises(InUseError, match=r"another process, as .*new says"):
+        free(tmp_path / "new")
+    assert (tmp_path / "new").exists()
 
 
 @pytest.mark.usefixtures("without_locks")
