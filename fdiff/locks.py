@@ -146,9 +146,9 @@ def _taken(path: Path, what: str) -> tuple[IO, bool]:
 def _opened(path: Path) -> tuple[IO, bool]:
     """The open file, and whether this process made it: of several at once only one does."""
     try:
-        return open(path, "x+", encoding="utf-8"), True  # noqa: SIM115  # closed by `held`
+        return open(path, "x+", encoding="utf-8"), True  # closed by `held`
     except FileExistsError:
-        return open(path, "a+", encoding="utf-8"), False  # noqa: SIM115
+        return open(path, "a+", encoding="utf-8"), False
 
 
 def _decide_without_locks(file: IO, path: Path, what: str, before: Holder | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,19 +11,23 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from fdiff.covariance import BesselCovariance
-from fdiff.described import shown
+from fdiff.covariance import BesselCovariance, Covariance
 from fdiff.grid import Grid
 from fdiff.nn.fno import FNO, MIXINGS
+from fdiff.nn.options import (
+    Idle,
+    check_at_least,
+    check_finite,
+    check_keys,
+    defaults_of,
+    options_from,
+    plain,
+    refuse_idle,
+    tables_of,
+)
 from fdiff.nn.oriented import OrientedFNO
 from fdiff.nn.precision import PRECISIONS
-from fdiff.nn.precondition import (
-    LEARNED,
-    Covariance,
-    Denoiser,
-    PlainDenoiser,
-    WienerDenoiser,
-)
+from fdiff.nn.precondition import LEARNED, Denoiser, PlainDenoiser, WienerDenoiser
 from fdiff.nn.unet import UNet
 from fdiff.nn.uno import UNO
 
@@ -39,9 +42,6 @@ IMAGES: dict[str, dict[str, Any]] = {
     "network": {"kind": "oriented", "coordinates": True},
     "denoiser": {"noise_shift": 1500.0},
 }
-
-# Options without effect beside the others: by name, the value as which each one acts, and why.
-Idle = dict[str, tuple[Any, str]]
 
 
 @dataclass(frozen=True)
@@ -61,25 +61,25 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"network.kind must be one of {sorted(KINDS)}, got {self.kind!r}")
-        _check_at_least(
+        check_at_least(
             1,
             network__hidden_channels=self.hidden_channels,
             network__n_layers=self.n_layers,
             network__oversampling=self.oversampling,
         )
-        _check_at_least(0, network__n_levels=self.n_levels)
+        check_at_least(0, network__n_levels=self.n_levels)
         modes = (self.n_modes,) if isinstance(self.n_modes, int) else self.n_modes
-        _check_at_least(1, network__n_modes=min(modes, default=0))
+        check_at_least(1, network__n_modes=min(modes, default=0))
         if self.mixing not in MIXINGS:
             raise ValueError(
                 f"network.mixing must be one of {sorted(MIXINGS)}, got {self.mixing!r}"
             )
-        _refuse_idle("network", self)
+        refuse_idle("network", self)
 
     @staticmethod
     def idle(values: Mapping[str, Any]) -> Idle:
         """The options that a network of this kind does not have."""
-        kind, defaults = values["kind"], _defaults(NetworkConfig)
+        kind, defaults = values["kind"], defaults_of(NetworkConfig)
         takers = {name: [k for k in KINDS if _takes(k, name)] for name in defaults}
         return {
             name: (
@@ -117,7 +117,7 @@ class DenoiserConfig:
     noise_power: float = 1.75
 
     def __post_init__(self) -> None:
-        _check_finite("denoiser", self)
+        check_finite("denoiser", self)
         if self.prediction not in LEARNED:
             raise ValueError(
                 f"denoiser.prediction must be one of {LEARNED}, got {self.prediction!r}"
@@ -130,7 +130,7 @@ class DenoiserConfig:
                 f'wiener = true goes with prediction = "x0", got {self.prediction!r}: set '
                 "wiener = false for a plain prediction"
             )
-        _refuse_idle("denoiser", self)
+        refuse_idle("denoiser", self)
 
     @staticmethod
     def idle(values: Mapping[str, Any]) -> Idle:
@@ -138,7 +138,7 @@ class DenoiserConfig:
         if values["wiener"]:
             return {}
         why = "it bounds the correction of the linear denoiser, which wiener = false leaves out"
-        return {"reach": (_defaults(DenoiserConfig)["reach"], why)}
+        return {"reach": (defaults_of(DenoiserConfig)["reach"], why)}
 
     def unit_noise(self, grid: Grid) -> BesselCovariance:
         """The noise covariance with ``scale = 1``.
@@ -194,7 +194,7 @@ class TrainingConfig:
     compile: bool = False  # by torch.compile, which needs a C++ compiler; falls back without
 
     def __post_init__(self) -> None:
-        _check_finite("training", self)
+        check_finite("training", self)
         if min(self.levels, default=0) < 1:
             raise ValueError(
                 f"training.levels needs numbers of nodes, coarse to fine, got {self.levels}"
@@ -207,8 +207,8 @@ class TrainingConfig:
                 )
             if min(value, default=0) < 1:
                 raise ValueError(f"{name} must be positive, got {value}")
-        _check_at_least(1, training__save_every=self.save_every)
-        _check_at_least(
+        check_at_least(1, training__save_every=self.save_every)
+        check_at_least(
             0,
             training__seed=self.seed,
             training__warmup=self.warmup,
@@ -233,7 +233,7 @@ class TrainingConfig:
             raise ValueError(f"symmetries must be among {SYMMETRIES}, got {sorted(unknown)}")
         if len(self.half_log_snr) != 2 or not self.half_log_snr[0] < self.half_log_snr[1]:
             raise ValueError(f"half_log_snr needs an increasing pair, got {self.half_log_snr}")
-        _refuse_idle("training", self)
+        refuse_idle("training", self)
 
     @staticmethod
     def idle(values: Mapping[str, Any]) -> Idle:
@@ -258,7 +258,7 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as TOML and JSON take them."""
-        return _plain(dataclasses.asdict(self))
+        return plain(dataclasses.asdict(self))
 
     @staticmethod
     def from_dict(values: dict[str, Any], images: bool = False) -> Config:
@@ -282,34 +282,21 @@ class Config:
 
         See `IMAGES`. Arrays do not say that they are images: pass this to `fdiff.nn.train`.
         """
-        return Config.from_dict(_tables(changes), images=True)
+        return Config.from_dict(tables_of(changes), images=True)
 
     def replace(self, **changes: Any) -> Config:
         """A copy; keys as ``training__seed=1`` or ``network__n_modes=20``."""
-        tables = _tables(changes)
+        tables = tables_of(changes)
         parts = {k: dataclasses.replace(getattr(self, k), **v) for k, v in tables.items()}
         return dataclasses.replace(self, **parts)
 
 
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _tables(changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Values by table from keys as ``training__seed``."""
-    tables: dict[str, dict[str, Any]] = {}
-    for key, value in changes.items():
-        part, name = key.split("__")
-        tables.setdefault(part, {})[name] = value
-    return tables
-
-
 def _parts(values: dict[str, Any], recorded: bool) -> dict[str, Any]:
     parts = {"network": NetworkConfig, "denoiser": DenoiserConfig, "training": TrainingConfig}
-    _check_keys("table", values, parts)
-    return {name: _part(parts[name], name, table, recorded) for name, table in values.items()}
+    check_keys("table", values, parts)
+    return {
+        name: options_from(parts[name], name, table, recorded) for name, table in values.items()
+    }
 
 
 def _for_images(values: dict[str, Any]) -> dict[str, Any]:
@@ -330,77 +317,3 @@ def _takes(kind: str, option: str) -> bool:
     if option == "save_memory":
         return hasattr(KINDS[kind], option)
     return option == "kind" or option in inspect.signature(KINDS[kind]).parameters
-
-
-def _defaults(kind) -> dict[str, Any]:
-    return {f.name: f.default for f in dataclasses.fields(kind)}
-
-
-def _idle_given(kind, values: Mapping[str, Any]) -> Idle:
-    """The options without effect that have another value than their default."""
-    defaults = _defaults(kind)
-    return {
-        name: (value, why)
-        for name, (value, why) in kind.idle(values).items()
-        if values[name] not in (value, defaults[name])
-    }
-
-
-def _refuse_idle(table: str, part) -> None:
-    for name, (_, why) in _idle_given(type(part), vars(part)).items():
-        given = getattr(part, name)
-        raise ValueError(f"{table}.{name} = {given!r} would have no effect: {why}")
-
-
-def _check_finite(table: str, part) -> None:
-    for name, value in vars(part).items():
-        numbers = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(n, float) and not math.isfinite(n) for n in numbers):
-            raise ValueError(f"{table}.{name} must be finite, got {value}")
-
-
-def _part(kind, table_name: str, table: dict[str, Any], recorded: bool):
-    if not isinstance(table, dict):
-        raise ValueError(f"[{table_name}] must be a table of keys, got {shown(table)}")
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    _check_keys(f"key of [{table_name}]", table, fields)
-    default = kind()
-    values = {}
-    for name, value in table.items():
-        values[name] = _typed(f"{table_name}.{name}", value, getattr(default, name))
-    if recorded:
-        idle = _idle_given(kind, vars(default) | values)
-        values |= {name: value for name, (value, _) in idle.items()}
-    return kind(**values)
-
-
-def _typed(name: str, value, default):
-    if name == "network.n_modes":
-        value = tuple(value) if isinstance(value, list) else value
-        whole = [value] if isinstance(value, int) else value
-        if isinstance(whole, str) or not all(type(v) is int for v in whole):
-            raise ValueError(f"{name} must be a whole number or a list of them, got {shown(value)}")
-        return value
-    if isinstance(default, tuple):
-        if not isinstance(value, list | tuple):
-            raise ValueError(f"{name} must be a list, got {shown(value)}")
-        example = default[0] if default else ""
-        return tuple(_typed(name, item, example) for item in value)
-    if isinstance(default, float) and type(value) is int:
-        value = float(value)
-    if type(value) is not type(default):
-        raise ValueError(f"{name} must be of type {type(default).__name__}, got {shown(value)}")
-    return value
-
-
-def _check_at_least(least: int, **values: float) -> None:
-    for name, value in values.items():
-        if not value >= least:
-            key = name.replace("__", ".")
-            raise ValueError(f"{key} must be at least {least}, got {value}")
-
-
-def _check_keys(what: str, got, known) -> None:
-    unknown = sorted(set(got) - set(known))
-    if unknown:
-        raise ValueError(f"unknown {what}: {unknown[0]!r}; known are {', '.join(known)}")

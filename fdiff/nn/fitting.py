@@ -28,6 +28,7 @@ from fdiff.nn.fields import checked_fields, level_grids, restricted
 from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser
 from fdiff.nn.progress import Progress
+from fdiff.nn.resuming import begun, check_same_run, claim
 from fdiff.nn.run import (
     Run,
     as_run,
@@ -90,11 +91,11 @@ def train(
     check_fit(config, grid, channels, network)
     finest = max(level_grids(grid, config.training.levels), key=lambda g: g.size)
     # Restricted once: what lies beyond the finest level must not enter mean or spectrum.
-    whole, fields = fields, _restricted(fields, grid, finest)
-    whole_validation = None
+    original, fields = fields, _restricted(fields, grid, finest)
+    held_out = None
     if validation is not None:
-        whole_validation = _with_channels(validation, grid, "validation")
-        validation = _restricted(whole_validation, grid, finest)
+        held_out = _with_channels(validation, grid, "validation")
+        validation = _restricted(held_out, grid, finest)
     _check_parameters(parameters or {}, validation_parameters or {}, validation is not None)
     told = (parameters or {}, validation_parameters)
     directory = None if out is None else Path(out)
@@ -104,10 +105,10 @@ def train(
     about = {"fields": list(names), "time": float(time), "training_data": training_data or {}}
     with parallel.team(device) as team, _kept(directory, team):
         recorded = None
-        if directory is not None and resume and _begun(directory):
+        if directory is not None and resume and begun(directory):
             description = read_description(directory)
             with named(directory / "run.json"):
-                _check_same_run(directory, description, fields, finest, config, about, told[0])
+                check_same_run(directory, description, fields, finest, config, about, told[0])
                 trainer = _trainer(description, fields, config, validation, team, network, told)
             state = directory / "optimizer.safetensors"
             trainer.load_state_dict(files.read_tensors(state), str(state))
@@ -115,20 +116,20 @@ def train(
             recorded = files.read_fingerprints(directory)
         else:
             if directory is not None:
-                _claim(directory)
+                claim(directory)
             if network is not None:
                 _refuse_options_of(network, config)
             description = _described(fields, finest, config, network, parameters) | about
             trainer = _trainer(description, fields, config, validation, team, network, told)
         # Of what was given, which the trainer has checked: a level may have too few modes.
-        known = Fingerprints.of(whole, grid, names)
+        known = Fingerprints.of(original, grid, names)
         if recorded is not None and not recorded.same(known):
             raise ValueError(
                 f"{directory} was trained on other fields than these: resume with the same data, "
                 "or train into another directory"
             )
-        if whole_validation is not None and team.leads:
-            _warn_of_leakage(known, Fingerprints.of(whole_validation, grid, names))
+        if held_out is not None and team.leads:
+            _warn_of_leakage(known, Fingerprints.of(held_out, grid, names))
         board = None
         if tensorboard and directory is not None and team.leads:
             board = Board(open_writer(directory / "tensorboard", trainer.step))
@@ -252,52 +253,6 @@ def _trainer(description, fields, config: Config, validation, team: Team, networ
     )  # fmt: skip
 
 
-def _check_same_run(
-    directory: Path, description, fields, grid: Grid, config, about, parameters
-) -> None:
-    known = Config.recorded(description["config"])
-    if known != config:
-        raise ValueError(
-            f"{directory} was trained with {_difference(known, config)}: resume with "
-            "the same configuration, or train into another directory"
-        )
-    trained = files.grid_from_json(description["grid"])
-    if not trained.same_nodes(grid):
-        known_box, box = dataclasses.asdict(trained), dataclasses.asdict(grid)
-        differing = [part for part in box if known_box[part] != box[part]]
-        raise ValueError(
-            f"{directory} was trained on a grid of {_listed(known_box, differing)}, the data's "
-            f"finest level has {_listed(box, differing)}: resume with the same data, or train into "
-            "another directory"
-        )
-    if fields.shape[1] != description["channels"]:
-        raise ValueError(
-            f"{directory} was trained on {description['channels']} channels, the data have "
-            f"{fields.shape[1]}: resume with the same data, or train into another directory"
-        )
-    known_names = (description.get("conditions") or {}).get("names", [])
-    if list(known_names) != list(parameters):
-        raise ValueError(
-            f"{directory} was trained on the parameters {list(known_names)}, not "
-            f"{list(parameters)}: resume with the same, or train into another directory"
-        )
-    for key in ("fields", "time"):
-        if description[key] != about[key]:
-            raise ValueError(
-                f"{directory} was trained on {key} {description[key]}, not {about[key]}: resume "
-                "with the same data, or train into another directory"
-            )
-    if description["training_data"].get("identities") != about["training_data"].get("identities"):
-        raise ValueError(
-            f"{directory} was trained on other samples than these: resume with the same data, or "
-            "train into another directory"
-        )
-
-
-def _listed(values: Mapping[str, Any], keys: Sequence[str]) -> str:
-    return ", ".join(f"{key} {values[key]}" for key in keys)
-
-
 def _warn_of_leakage(known: Fingerprints, validation: Fingerprints) -> None:
     """A warning where fields that are held out are trained on."""
     shared = int(known.known(validation).sum())
@@ -309,16 +264,6 @@ def _warn_of_leakage(known: Fingerprints, validation: Fingerprints) -> None:
         )
 
 
-def _difference(known: Config, new: Config) -> str:
-    for part in dataclasses.fields(Config):
-        a, b = getattr(known, part.name), getattr(new, part.name)
-        for key in dataclasses.fields(a):
-            x, y = getattr(a, key.name), getattr(b, key.name)
-            if x != y:
-                return f"{part.name}.{key.name} = {x!r}, not {y!r}"
-    return "another configuration"
-
-
 def _refuse_options_of(network: nn.Module, config: Config) -> None:
     for option in dataclasses.fields(NetworkConfig):
         given = getattr(config.network, option.name)
@@ -327,19 +272,6 @@ def _refuse_options_of(network: nn.Module, config: Config) -> None:
                 f"network.{option.name} = {given!r} would have no effect: a "
                 f"{type(network).__name__} takes the place of the configuration's network"
             )
-
-
-def _begun(directory: Path) -> bool:
-    """Whether a training has saved its state there, in whatever condition that is."""
-    states = (directory / name for name in ("state.json", "optimizer.safetensors"))
-    return any(path.exists() or path.is_symlink() for path in states)
-
-
-def _claim(directory: Path) -> None:
-    if _begun(directory):
-        raise ValueError(
-            f"{directory} holds a run already: continue it with resume, or choose another directory"
-        )
 
 
 def _check_parameters(parameters: Mapping, held_out: Mapping, validation: bool) -> None:
