@@ -37,6 +37,12 @@ class Trajectory:
         return self.values[:, None] if self.grid.dim == 1 else self.values
 
     @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Left, right, bottom and top of a slice in the units of the box."""
+        (bottom, height), (left, width) = list(zip(self.grid.origin, self.grid.lengths))[-2:]
+        return left, left + width, bottom, bottom + height
+
+    @property
     def limits(self) -> tuple[float, float]:
         """Colours from the 0.5th to the 99.5th percentile."""
         finite = self.values[np.isfinite(self.values)]
@@ -135,7 +141,10 @@ def _draw(axes, trajectory: Trajectory, frame: int, low: float, high: float) -> 
         axes.plot(trajectory.grid.points(0), trajectory.values[frame])
         axes.set_ylim(low, high)
         return
-    axes.imshow(trajectory.slices[frame], origin="lower", vmin=low, vmax=high, cmap="RdBu_r")
+    axes.imshow(
+        trajectory.slices[frame], origin="lower", extent=trajectory.extent, vmin=low, vmax=high,
+        cmap="RdBu_r",
+    )  # fmt: skip
     axes.set_axis_off()
 
 

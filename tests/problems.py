@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fdiff
+from fdiff.grid import BOUNDARIES
 
 
 def shared_data(name: str) -> Path:
@@ -107,3 +109,24 @@ def _between_nodes(operator, grid):
     """``C(x_i, x_j)``, one row a node."""
     points = np.stack(np.broadcast_arrays(*grid.coordinates()), -1).reshape(-1, grid.dim)
     return np.stack([operator.kernel(grid, at).ravel() for at in points])
+
+
+def unequal_boxes(kinds: tuple[str, ...] = BOUNDARIES) -> list[fdiff.Grid]:
+    """Small grids on which no exchange of axes, sides or boundaries goes unseen.
+
+    4×6 nodes of a 1×4 box with every pair of ``kinds``, 3×4×5 nodes of a 1×2×3 box with every
+    triple that is not the same backwards. Sides, nodes and spacings of two axes differ, and the
+    spacings of three are no palindrome; no corner is 0.
+    """
+    flat = [fdiff.Grid((4, 6), (1.0, 4.0), pair, (-0.5, 2.0)) for pair in product(kinds, repeat=2)]
+    solid = [
+        fdiff.Grid((3, 4, 5), (1.0, 2.0, 3.0), triple, (-0.5, 2.0, 1.0))
+        for triple in product(kinds, repeat=3)
+        if triple != triple[::-1]
+    ]
+    return flat + solid
+
+
+def box_name(grid: fdiff.Grid) -> str:
+    """For the ids of tests: ``4x6 periodic-neumann``."""
+    return f"{'x'.join(map(str, grid.shape))} {'-'.join(grid.boundary)}"

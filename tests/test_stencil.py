@@ -134,23 +134,32 @@ def test_the_closing_rows_are_the_butcher_tableau(stages):
     assert_allclose(states[-1], s.stability(np.array([z]))[0], rtol=1e-12)
 
 
-def test_the_spectral_radius_bounds_the_jacobian_tightly():
+@pytest.mark.parametrize(
+    ("grid", "diffusivities"),
+    [
+        (fdiff.Grid((6, 6), 2.0, "neumann"), (1e-3, 5e-3)),
+        (fdiff.Grid((4, 6), (1.0, 4.0), "neumann"), (1e-2, 5e-1)),
+        (fdiff.Grid((6, 4), (4.0, 1.0), ("periodic", "neumann")), (1e-2, 5e-1)),
+    ],
+    ids=["square", "1x4", "4x1"],
+)
+def test_the_spectral_radius_bounds_the_jacobian_tightly(grid, diffusivities):
     """Against the eigenvalues of the dense Jacobian of FitzHugh-Nagumo on a small grid."""
-    system = pde.system("fitzhugh-nagumo")
-    grid = system.grid(6)
-    u = 1.5 * np.random.default_rng(5).standard_normal((2, 6, 6))
-    eye = np.eye(36).reshape(36, 6, 6)
-    lap = laplacian(eye, grid).reshape(36, 36).T
+    du, dv = diffusivities
+    system = pde.system("fitzhugh-nagumo").with_parameters(Du=du, Dv=dv)
+    n = grid.size
+    u = 1.5 * np.random.default_rng(5).standard_normal((2, *grid.shape))
+    lap = laplacian(np.eye(n).reshape(n, *grid.shape), grid).reshape(n, n).T
     jacobian = np.block(
         [
-            [1e-3 * lap + np.diag(1 - 3 * u[0].ravel() ** 2), -np.eye(36)],
-            [np.eye(36), 5e-3 * lap - np.eye(36)],
+            [du * lap + np.diag(1 - 3 * u[0].ravel() ** 2), -np.eye(n)],
+            [np.eye(n), dv * lap - np.eye(n)],
         ]
     )
     true = np.abs(np.linalg.eigvals(jacobian)).max()
     diffusion = np.zeros((2, 3))
-    diffusion[:, 1:] = (system.diffusivities / grid.spacing[0] ** 2)[:, None]
-    y = np.ascontiguousarray(np.moveaxis(u.reshape(2, 1, 6, 6), 0, 2))
+    diffusion[:, 1:] = system.diffusivities[:, None] / np.square(grid.spacing)
+    y = np.ascontiguousarray(np.moveaxis(u.reshape(2, 1, *grid.shape), 0, 2))
     from numba import float64, types
 
     from fdiff_kernels.policy import kernel
