@@ -138,6 +138,7 @@ class Planted(torch.nn.Module):
         super().__init__()
         self.precision = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
         self.exact, self.t, self.error, self.noise = exact, t, error, exact.process.covariance
+        self.mean, self.covariance = exact.reference
 
     def denoise_coefficients(self, half_log_snr, c, grid, condition=None):
         m, s = SCHEDULE.mean_factor(self.t), SCHEDULE.std(self.t)

@@ -26,8 +26,10 @@ from fdiff.errors import InUseError  # noqa: E402
 PROGRAM = """
 import sys
 import numpy as np
+import torch
 from fdiff import nn
 from test_nn_trainer import GRID, TINY
+torch.set_num_threads(int(sys.argv[2]))
 def stop(progress):
     if progress.step == 4:
         print("waiting", flush=True)
@@ -41,7 +43,8 @@ def going_on(tmp_path):
     """A training into ``tmp_path/run`` in another process, at step 4 of 10."""
     np.save(tmp_path / "fields.npy", two_humps(8))
     child = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        # Sums in another number of threads have other last bits.
+        [sys.executable, "-c", PROGRAM, str(tmp_path), str(torch.get_num_threads())],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent,
     )  # fmt: skip
     assert child.stdout.readline() == "waiting\n"
