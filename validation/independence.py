@@ -17,7 +17,7 @@ import numpy as np
 
 import fdiff
 from fdiff import laws, noise, pde, solvers
-from fdiff.pde import forcing
+from fdiff.pde import etdrk4, forcing
 from fdiff.solvers.draws import StepNoise
 from validation.claim import Claim, at_most, close, equal
 from validation.problem import SCHEDULE
@@ -41,8 +41,10 @@ def run(quick: bool) -> Iterator[Claim]:
     for name, solver in STOCHASTIC.items():
         yield scheme(name, solver, 2000 if quick else 20000)
     yield from batches()
-    yield eta()
+    yield from bridges()
     yield forced_times()
+    yield forced_variance()
+    yield apart("pushes of a heat equation", heat_steps(size))
     yield spots(200 if quick else 2000)
 
 
@@ -156,14 +158,17 @@ def batches() -> Iterator[Claim]:
                 tolerance=1e-12)  # fmt: skip
 
 
-def eta() -> Claim:
-    """DDIM's noise at eta = 1/2 over that of the bridge, which is eta = 1."""
+def bridges() -> Iterator[Claim]:
+    """The noise of an ancestral step is the forward bridge's; DDIM's is eta times that."""
     problem = solvers.Problem(SCORE, GRID)
-    whole = laws.step_map(solvers.Ancestral(), problem, 0.6, 0.4).noise
-    part = laws.step_map(solvers.DDIM(0.5), problem, 0.6, 0.4).noise
-    ratio = float(np.median(part[0, 0][KEPT] / whole[0, 0][KEPT]))
-    return close("noise of DDIM at eta = 1/2 over the bridge's", "Song, Meng and Ermon (2021)",
-                 declared=0.5, observed=ratio, relative=1e-9)  # fmt: skip
+    whole = laws.step_map(solvers.Ancestral(), problem, 0.6, 0.4).noise[0, 0][KEPT]
+    part = laws.step_map(solvers.DDIM(0.5), problem, 0.6, 0.4).noise[0, 0][KEPT]
+    declared = PROCESS.bridge_factors(0.4, 0.6)[2]
+    for name, eta, noise_factor in (("ancestral step", 1.0, whole), ("DDIM, eta = 1/2", 0.5, part)):
+        yield close(
+            f"noise of the bridge, {name}", "Song, Meng and Ermon (2021)", relative=1e-9,
+            declared=eta * declared, observed=float(np.median(noise_factor)),
+        )  # fmt: skip
 
 
 def forced_times() -> Claim:
@@ -179,6 +184,24 @@ def forced_times() -> Claim:
     gap = float(np.abs(ends[1] - ends[0]).max())
     return equal("a forced path does not depend on what is stored", SOURCE, declared=0.0,
                  observed=gap, tolerance=1e-10)  # fmt: skip
+
+
+def forced_variance() -> Claim:
+    """The noise of a step of length h: ``q (1 - e^(-2 L h)) / (2 L)``, ``L = D mu``; worst mode."""
+    problem, q, h = etdrk4.Spectral(pde.system("linear"), GRID), DATA.eigenvalues(GRID), 40.0
+    rate = pde.system("linear").diffusivities[1] * GRID.basis.laplacian
+    damped = KEPT & (rate > 0)
+    exact = q[damped] * -np.expm1(-2 * h * rate[damped]) / (2 * rate[damped])
+    ratio = forcing.convolution_std(problem, q, h)[1][damped] ** 2 / exact
+    return close("variance of a forced step", "Jentzen and Kloeden (2009)", declared=1.0,
+                 observed=float(ratio[np.abs(ratio - 1).argmax()]), relative=1e-9)  # fmt: skip
+
+
+def heat_steps(size: int) -> dict:
+    """Increments of an equation without damping over four steps."""
+    heat = fdiff.LinearSPDE(lambda mu: 0.0 * mu, DATA)
+    states = list(heat.coefficients([0.1, 0.2, 0.3, 0.4], GRID, size, seed=6))
+    return dict(enumerate(np.diff([0 * states[0], *states], axis=0)))
 
 
 def spots(size: int) -> Claim:

@@ -17,7 +17,7 @@ import numpy as np
 from fdiff import laws, noise, solvers
 from fdiff.solvers.draws import StepNoise
 from fdiff.solvers.predictor_corrector import langevin, metropolised_langevin
-from validation.claim import Claim, close, equal
+from validation.claim import Claim, at_most, close, equal
 from validation.problem import GaussianProblem
 
 SOURCE = "Cotter, Roberts, Stuart and White (2013)"
@@ -34,6 +34,8 @@ def run(quick: bool) -> Iterator[Claim]:
         yield explicit_acceptance(n, rate, 2000 if quick else 4000)
     for delta in (0.05, 0.5):
         yield invariant_variance(delta)
+    for delta in (0.1, 0.05):
+        yield kept_law(delta)
 
 
 def states(n: int, size: int):
@@ -106,4 +108,31 @@ def invariant_variance(delta: float) -> Claim:
     return close(
         f"invariant variance over its formula, delta = {delta:g}, worst mode", SOURCE,
         declared=1.0, observed=float(ratio[np.abs(ratio - 1).argmax()]), relative=1e-6,
+    )  # fmt: skip
+
+
+@final
+@dataclass(frozen=True)
+class _ExactFlow(solvers.Solver):
+    """From t to u without error on the problem's data, mean zero."""
+
+    order = None
+
+    def step(self, problem, x, t, u, memory, noise):
+        process, mean, spectrum, grid = PROBLEM.known(32)
+        a, b = (laws.target_law(process, 0 * mean, spectrum, grid, r).variance for r in (t, u))
+        return np.sqrt(b / np.where(a > 0, a, 1.0)) * x, ()
+
+
+def kept_law(delta: float) -> Claim:
+    """Two corrections after an exact step to u leave p_u as it is, up to O(delta^2)."""
+    process, mean, spectrum, grid = PROBLEM.known(32)
+    solver = solvers.PredictorCorrector(_ExactFlow(), corrections=2, step_size=delta)
+    law = laws.sampler_law(solver, process, 0 * mean, spectrum, grid, [1.0, 0.3])
+    exact = laws.target_law(process, 0 * mean, spectrum, grid, 0.3)
+    kept = grid.basis.retained
+    ratio = law.variance[kept] / exact.variance[kept]
+    return at_most(
+        f"law of the time reached after corrections, delta = {delta:g}", SOURCE,
+        bound=delta**2, observed=float(np.abs(ratio - 1).max()),
     )  # fmt: skip

@@ -84,6 +84,7 @@ ERRORS = [
         "tests/test_independence.py::test_a_correction_keeps_the_law_of_the_time_that_was_reached",
         survived=True,
         changes_law=True,
+        claims="solvers_corrector",
     ),
     Planted(
         "component-without-first",
@@ -141,6 +142,7 @@ ERRORS = [
         "s_t * math.sqrt(fresh) * noise()",
         "tests/test_laws.py::test_each_sampler_has_the_exact_error_of_the_test_problem[ancestral]",
         changes_law=True,
+        claims="independence",
     ),
     Planted(
         "mixture-logits-half-spectrum",
@@ -329,6 +331,7 @@ ERRORS = [
         "tests/test_metric_statistics.py::test_w2_is_between_standard_deviations_an"
         "d_counts_both_of_a_pair",
         changes_law=True,
+        claims="solvers_initial_law",
     ),
     Planted(
         "truncation-without-the-mean",
@@ -349,5 +352,6 @@ ERRORS = [
         "noise.FORCING, first, time=index // 2, threads=threads",
         "tests/test_independence.py::test_heat_is_pushed_anew_in_every_step",
         changes_law=True,
+        claims="independence",
     ),
 ]

@@ -81,6 +81,7 @@ ERRORS = [
         "decay = -h * problem.linear.real",
         "tests/test_pde_systems.py::test_the_stochastic_convolution_has_its_exact_variance",
         changes_law=True,
+        claims="independence",
     ),
     Planted(
         "sliced-spread-keeps-the-mean",

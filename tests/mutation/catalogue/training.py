@@ -112,8 +112,8 @@ ERRORS = [
         "use",
         "mean and spectrum are estimated from fields that hold modes beyond the finest level",
         "fdiff/nn/fitting.py",
-        "whole, fields = fields, _restricted(fields, grid, finest)",
-        "whole, fields = fields, fields[..., :: grid.shape[0] // finest.shape[0], :: "
+        "fields = fields, _restricted(fields, grid, finest)",
+        "fields = fields, fields[..., :: grid.shape[0] // finest.shape[0], :: "
         "grid.shape[1] // finest.shape[1]]",
         "tests/test_training_use.py::test_mean_and_spectrum_are_those_of_the_restricted_fields",
     ),
