@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, final
 
 from fdiff.errors import FileError
+from fdiff.grid import BOUNDARIES
 
 
 @final
@@ -121,6 +122,22 @@ class Table:
     def given(self, key: str) -> Item | None:
         """The item, None where it is absent or null."""
         return self[key] if self._item.value.get(key) is not None else None
+
+
+def check_box(lengths: Item, boundary: Item, origin: Item, axes: int | None = None) -> None:
+    """Raises FileError where these lists, one entry an axis, are not those of a `Grid`'s box.
+
+    ``axes``: how many there are, where that is known from elsewhere.
+    """
+    sides = lengths.each(axes)
+    if not 1 <= len(sides) <= 3:
+        raise lengths.refused("1 to 3 side lengths")
+    for length in sides:
+        length.number(above=0)
+    for kind in boundary.each(len(sides)):
+        kind.text(*BOUNDARIES)
+    for place in origin.each(len(sides)):
+        place.number()
 
 
 def constructed(kind: type, arguments: Mapping[str, Any], what: str) -> Any:

@@ -20,6 +20,7 @@ from fdiff import dataset, levels
 from fdiff.cli import main
 from fdiff.dataset import factory, shared
 from fdiff.dataset.fingerprint import COUNT, Fingerprints
+from fdiff.errors import FileError
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -246,6 +247,36 @@ def test_evaluate_refuses_copies_of_what_was_trained_on(solutions, tmp_path, cap
         assert len(dataset.overlap(solutions / "data.h5", path)) == count
         assert len(dataset.overlap(path, solutions / "data.h5")) == count
         assert not dataset.overlap(solutions / "other.h5", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("fdiff_trained_on", "{", "fdiff_trained_on is not valid JSON"),
+        ("fdiff_trained_on", 3.0, "fdiff_trained_on: expected text"),
+        ("fdiff_trained_on", '{"grid": [[4], [1.0], ["x"], [0.0]], "names": ["u"]}', "'periodic'"),
+        ("fdiff_trained_on_values", None, r"values: expected an array of shape \(any, 1, any, any"),
+        (
+            "fdiff_trained_on_values",
+            np.zeros((8, 2, 32, 1), "f4"),
+            "values: expected .* found float",
+        ),
+        ("fdiff_trained_on_modes", np.zeros((31, 2), "i4"), r"modes: expected .*\(32, 2\), found"),
+        ("fdiff_trained_on_modes", np.zeros((32, 2)), "modes: expected .* found float64"),
+    ],
+)
+def test_fingerprints_in_a_file_of_samples_are_read_whole_or_refused(
+    solutions, tmp_path, name, value, words
+):
+    path = drawn(solutions, tmp_path / "s.h5")
+    with dataset.open(path) as file:
+        assert shared.recorded(file) is not None
+    with h5py.File(path, "r+") as file:
+        del file.attrs[name]
+        if value is not None:
+            file.attrs[name] = value
+    with dataset.open(path) as file, pytest.raises(FileError, match=words):
+        shared.recorded(file)
 
 
 def test_evaluate_takes_other_solutions_of_the_same_law(solutions, capsys):

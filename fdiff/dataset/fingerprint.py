@@ -14,9 +14,12 @@ from typing import Any, final
 
 import numpy as np
 
+from fdiff.described import Item, check_box, named
+from fdiff.errors import FileError
 from fdiff.grid import Grid
 
 COUNT = 32  # modes of a fingerprint
+LOST = "restore the file; it says what the network was trained on"
 TOLERANCE = 1e-4  # relative distance up to which two fingerprints are of one field
 _LEAST = 4  # real numbers beside the mean that both fingerprints need to have
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)
@@ -75,11 +78,22 @@ class Fingerprints:
         }
 
     @classmethod
-    def restored(cls, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Fingerprints:
-        """The inverse of `arrays` and `about`."""
-        grid = Grid(*(tuple(part) for part in about["grid"]))
-        values = np.asarray(arrays["values"], np.float32)
-        return cls(values, np.asarray(arrays["modes"]), grid, tuple(about["names"]))
+    def restored(cls, arrays: Mapping[str, Any], about: Item) -> Fingerprints:
+        """The inverse of `arrays` and `about`, from a file.
+
+        Raises:
+            FileError: an item or array that is missing or of another kind.
+        """
+        parts = about.table(["grid", "names"], ())
+        names = tuple(name.text() for name in parts["names"].each())
+        shape, lengths, boundary, origin = parts["grid"].each(4)
+        sides = tuple(side.whole(1) for side in shape.each())
+        check_box(lengths, boundary, origin, len(sides))
+        with named(about.file):
+            grid = Grid(sides, *map(tuple, (lengths.value, boundary.value, origin.value)))
+        values = _stored(arrays, "values", "f", (None, len(names), None, None), about.file)
+        modes = _stored(arrays, "modes", "iu", (values.shape[2], grid.dim), about.file)
+        return cls(values.astype(np.float32, copy=False), modes, grid, names)
 
     def comparable(self, other: Fingerprints) -> bool:
         """Whether both are of one box, and of grids with enough common modes to tell fields."""
@@ -123,6 +137,23 @@ class Fingerprints:
                 earlier = found[i]
                 found[i] = near if earlier is None else earlier & near
         return np.array([bool(near) for near in found])
+
+
+def _stored(
+    arrays: Mapping[str, Any], name: str, kinds: str, shape: tuple[int | None, ...], file: str
+) -> np.ndarray:
+    """An array of that shape (None: any length) and one of those kinds; else FileError."""
+    array = arrays.get(name)
+    if (
+        isinstance(array, np.ndarray)
+        and array.dtype.kind in kinds
+        and len(array.shape) == len(shape)
+        and all(n in (None, m) for m, n in zip(array.shape, shape))
+    ):
+        return array
+    wanted = ", ".join("any" if n is None else str(n) for n in shape)
+    found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "none"
+    raise FileError(file, name, f"an array of shape ({wanted})", found, LOST)
 
 
 def _coarsest(grid: Grid) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fdiff.described import Item, Table, is_number
+from fdiff.described import Item, Table, check_box, is_number
 from fdiff.errors import FileError
-from fdiff.grid import BOUNDARIES
 from fdiff.inputs import parse_json
 
 # Of every file of `fdiff generate`; keys that came later are not needed.
@@ -72,15 +71,7 @@ def _parsed(text: Any, file: Path | str, name: str) -> Item:
 
 def _grid(item: Item) -> None:
     parts = item.table(["lengths", "boundary", "origin"])
-    axes = len(parts["lengths"].each())
-    if not 1 <= axes <= 3:
-        raise parts["lengths"].refused("1 to 3 side lengths")
-    for length in parts["lengths"].each():
-        length.number(above=0)
-    for kind in parts["boundary"].each(axes):
-        kind.text(*BOUNDARIES)
-    for place in parts["origin"].each(axes):
-        place.number()
+    check_box(parts["lengths"], parts["boundary"], parts["origin"])
 
 
 def _splits(item: Item, samples: int | None) -> None:

@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from fdiff.dataset.fingerprint import Fingerprints
+from fdiff.dataset.fingerprint import LOST, Fingerprints
 from fdiff.dataset.formats import BY_CONTENT
 from fdiff.dataset.reader import Dataset
+from fdiff.described import Item
+from fdiff.errors import FileError
+from fdiff.inputs import parse_json
 
 # Root attributes of a file of samples: the fingerprints of what its network was trained on.
 _ABOUT = "fdiff_trained_on"
@@ -82,12 +85,18 @@ def record(known: Fingerprints | None) -> dict[str, Any]:
 
 
 def recorded(samples: Dataset) -> Fingerprints | None:
-    """The inverse of `record`; None for a file that does not have it."""
-    about = samples.attribute(_ABOUT)
-    if about is None:
+    """The inverse of `record`; None for a file that does not have it.
+
+    Raises:
+        FileError: a part of it that is missing or of another kind.
+    """
+    text, file = samples.attribute(_ABOUT), str(samples.path)
+    if text is None:
         return None
+    if not isinstance(text, str):
+        raise FileError(file, _ABOUT, "text", f"a value of type {type(text).__name__}", LOST)
     arrays = {name: samples.attribute(key) for name, key in _ARRAYS.items()}
-    return Fingerprints.restored(arrays, json.loads(about))
+    return Fingerprints.restored(arrays, Item(file, _ABOUT, parse_json(text, file, _ABOUT)))
 
 
 def _named(file: Dataset, asked: list[str], known: set[str], compared: bool) -> np.ndarray:

@@ -14,17 +14,16 @@ import torch
 from torch import Tensor, nn
 
 import fdiff
-from fdiff.dataset.fingerprint import Fingerprints
-from fdiff.described import Item, named
+from fdiff.dataset.fingerprint import LOST, Fingerprints
+from fdiff.described import Item
 from fdiff.errors import FileError
 from fdiff.files import write_bytes
-from fdiff.grid import BOUNDARIES, Grid
+from fdiff.grid import Grid
 from fdiff.inputs import parse_json, regular
 from fdiff.nn.spectrum import ChannelSpectra, ShellSpectrum
 from fdiff.score.mean import Field
 
 FINGERPRINTS = "fingerprints.safetensors"
-FINGERPRINTS_LOST = "restore the file; it says what the run was trained on"
 MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam, by torch's names
 OTHER_NETWORK = (
     "the weights belong to another network, or the file is damaged: build it with the run's own "
@@ -136,32 +135,8 @@ def read_fingerprints(directory: Path) -> Fingerprints | None:
     except FileError:
         raise
     except Exception:  # whatever the library says of bytes that it does not understand
-        raise FileError(
-            path, "", "tensors", "a header that names none", FINGERPRINTS_LOST
-        ) from None
-    return _checked_fingerprints(arrays, Item(str(path), "about", about))
-
-
-def _checked_fingerprints(arrays: Mapping[str, np.ndarray], about: Item) -> Fingerprints:
-    parts = about.table(["grid", "names"], ())
-    names = [name.text() for name in parts["names"].each()]
-    shape, lengths, boundary, origin = parts["grid"].each(4)
-    with named(about.file):
-        grid = Grid(
-            tuple(side.whole(1) for side in shape.each()),
-            tuple(length.number(above=0) for length in lengths.each()),
-            tuple(kind.text(*BOUNDARIES) for kind in boundary.each()),
-            tuple(place.number() for place in origin.each()),
-        )
-    for name, last in (("values", (len(names), None, None)), ("modes", (grid.dim,))):
-        sides = arrays[name].shape[1:] if name in arrays else ()
-        if len(sides) != len(last) or any(n not in (None, m) for n, m in zip(last, sides)):
-            found = f"one of shape (…, {sides})" if name in arrays else "none"
-            raise FileError(about.file, name, "an array of the run", found, FINGERPRINTS_LOST)
-    if arrays["values"].shape[2] != len(arrays["modes"]):
-        found = f"{arrays['values'].shape[2]} for {len(arrays['modes'])}"
-        raise FileError(about.file, "values", "one for each of modes", found, FINGERPRINTS_LOST)
-    return Fingerprints.restored(arrays, about.value)
+        raise FileError(path, "", "tensors", "a header that names none", LOST) from None
+    return Fingerprints.restored(arrays, Item(str(path), "about", about))
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

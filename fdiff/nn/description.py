@@ -15,9 +15,8 @@ from typing import Any
 
 from torch import Tensor
 
-from fdiff.described import Item
+from fdiff.described import Item, check_box
 from fdiff.errors import FileError, UnknownVersion
-from fdiff.grid import BOUNDARIES
 from fdiff.inputs import read_json
 from fdiff.nn.checkpoint import KINDS
 from fdiff.nn.config import Config, DenoiserConfig, NetworkConfig, TrainingConfig
@@ -78,12 +77,7 @@ def _grid(item: Item) -> tuple[int, ...]:
     shape = tuple(axis.whole(1, MOST_NODES) for axis in axes)
     if math.prod(shape) > MOST_NODES:
         raise parts["shape"].refused(f"at most {MOST_NODES} nodes")
-    for length in parts["lengths"].each(len(shape)):
-        length.number(above=0)
-    for kind in parts["boundary"].each(len(shape)):
-        kind.text(*BOUNDARIES)
-    for place in parts["origin"].each(len(shape)):
-        place.number()
+    check_box(parts["lengths"], parts["boundary"], parts["origin"], len(shape))
     return shape
 
 
