@@ -64,6 +64,15 @@ class FileError(ValueError):
         return type(self), parts
 
 
+def raised_here(error: BaseException) -> bool:
+    """Whether fdiff raised an error, not a library that it calls: then its words are for users."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace else "fdiff"
+    return name.split(".")[0] == "fdiff" and not isinstance(error, UnicodeError)
+
+
 class LinkRefused(FileError):
     """A link that leads to another file where nobody asked to follow it."""
 

@@ -6,9 +6,12 @@ import importlib
 import importlib.metadata
 import os
 import platform
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from fdiff.cli.output import reads_files
 
 CORE = ("numpy", "scipy", "numba", "pyfftw", "h5py", "yaml")
 OPTIONAL = {
@@ -20,19 +23,46 @@ DISTRIBUTION = {"yaml": "PyYAML", "pyfftw": "pyFFTW"}
 
 def register(app: typer.Typer) -> None:
     @app.command()
+    @reads_files
     def doctor(
+        file: Annotated[
+            Path | None, typer.Argument(help="Dataset to look at, in a process of its own.")
+        ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
     ) -> None:
-        """Check the installation: packages, kernels against exact answers, cores, GPU."""
+        """Check the installation: packages, kernels against exact answers, cores, GPU.
+
+        With FILE, check that dataset instead: also damage that ends HDF5 itself is said.
+        """
         from fdiff.cli.output import print_json, print_table
 
-        rows = [*_packages(), *_checks(), *_machine()]
+        rows = _dataset(file) if file else [*_packages(), *_checks(), *_machine()]
         if as_json:
             print_json([dict(zip(("item", "found", "status", "advice"), row)) for row in rows])
+        elif file:  # whole sentences, which a table would cut
+            print("\n".join(f"{status}: {found}" for _, found, status, _ in rows))
         else:
             print_table("fdiff doctor", ["item", "found", "status", "advice"], rows)
         if any(row[2] == "FAIL" for row in rows):
             raise typer.Exit(1)
+
+
+def _dataset(path: Path) -> list[list[str]]:
+    """What is the matter with a dataset file, or with The Well's folders."""
+    from fdiff.cli import explain
+    from fdiff.dataset.apart import examine
+
+    try:
+        report, problems, poor = examine(path)
+    except (ValueError, OSError, MemoryError) as error:
+        return [[path.name, explain(error), "FAIL", ""]]
+    rows = [[path.name, problem, "FAIL", ""] for problem in problems]
+    if poor:
+        rows.append([path.name, poor.sentence(path), "warning", ""])
+    if report["unknown"]:
+        unknown = f"{report['unknown']} samples have no checksum: they were read, not checked"
+        rows.append([path.name, unknown, "ok", ""])
+    return rows or [[path.name, f"{report['samples']} samples are intact", "ok", ""]]
 
 
 def _packages() -> list[list[str]]:

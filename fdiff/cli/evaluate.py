@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fdiff.cli.output import BOUNDARY_HELP, print_json, print_table, say
+from fdiff.cli.output import BOUNDARY_HELP, print_json, print_table, reads_files, say
 
 if TYPE_CHECKING:
     from fdiff.dataset import Dataset
@@ -20,6 +20,7 @@ HEADLINE = ("energy_distance", "spectrum_error", "kurtosis", "std", "pointwise_w
 
 def register(app: typer.Typer) -> None:
     @app.command()
+    @reads_files
     def evaluate(
         samples: Annotated[Path, typer.Argument(help="File of samples, as `fdiff sample` writes.")],
         against: Annotated[Path, typer.Option(help="Data to compare with.")],

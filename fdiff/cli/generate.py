@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from fdiff.cli.output import print_json, progress, say
+from fdiff.cli.output import print_json, progress, reads_files, say
 from fdiff.cli.shape import HELP, parse_shape
 
 
 def register(app: typer.Typer) -> None:
     @app.command()
+    @reads_files
     def generate(
         recipe: Annotated[str, typer.Argument(help="A recipe's name, or a TOML file.")],
         out: Annotated[Path, typer.Option(help="File; with --format well also a folder.")],
@@ -69,20 +70,19 @@ def register(app: typer.Typer) -> None:
             print_json(done)
 
     @app.command()
+    @reads_files
     def verify(
         file: Annotated[Path, typer.Argument(help="Dataset to check: a file, or a Well folder.")],
         as_json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout.")] = False,
     ) -> None:
-        """Check every sample of a dataset against its checksum."""
-        from fdiff.dataset import resolved, tree
-        from fdiff.dataset import verify as files
+        """Check every sample of a dataset against its checksum.
 
-        check = tree.verify if file.is_dir() else files.verify
+        The file is read in a process of its own, so that damage which ends HDF5 itself is said.
+        """
+        from fdiff.dataset.apart import examine
+
         with progress(f"verifying {file.name}", "samples") as update:
-            report = check(file, update)
-        problems = [*files.complaints(file, report), *report.get("problems", ())]
-        # Records are readable where the samples are.
-        poor = None if problems else resolved.of_dataset(file)
+            report, problems, poor = examine(file, update)
         if as_json:
             print_json({"file": str(file), **report, "unresolved": poor and poor.as_dict()})
         for index, reason in report["failed"].items():
@@ -98,6 +98,7 @@ def register(app: typer.Typer) -> None:
         say(f"{file}: {report['samples']} samples are intact")
 
     @app.command()
+    @reads_files
     def regenerate(
         file: Annotated[Path, typer.Argument(help="A file of `fdiff generate`.")],
         sample: Annotated[int, typer.Option(help="Index of the trajectory.")],

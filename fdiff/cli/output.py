@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import codecs
+import functools
+import inspect
 import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Annotated, Any
 
+import typer
+
+from fdiff.inputs import following_links
+
+LINKS_HELP = "Follow symbolic links, and links out of HDF5 files."
 BOUNDARY_HELP = (
     "Of other programs' data: periodic, neumann (no flux) or dirichlet; one kind, or one an axis "
     "(x=periodic,y=neumann)."
@@ -48,6 +56,26 @@ def any_terminal() -> Iterator[None]:
         for stream, errors in before:
             if not stream.closed:
                 stream.reconfigure(errors=errors)
+
+
+def reads_files(command):
+    """Gives a command the option ``--follow-links``, which holds for all that it reads."""
+    signature = inspect.signature(command, eval_str=True)
+    option = Annotated[bool, typer.Option("--follow-links", help=LINKS_HELP)]
+
+    @functools.wraps(command)
+    def linked(*arguments, follow_links: bool = False, **options):
+        with following_links(follow_links):
+            return command(*arguments, **options)
+
+    added = inspect.Parameter(
+        "follow_links", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option
+    )
+    parameters = [*signature.parameters.values(), added]
+    wrapper: Any = linked
+    wrapper.__signature__ = signature.replace(parameters=parameters)
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
 
 
 def say(message: str) -> None:

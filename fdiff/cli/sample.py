@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fdiff.cli.generate import parse_settings
-from fdiff.cli.output import print_json, progress, say, spoken_warnings
+from fdiff.cli.output import print_json, progress, reads_files, say, spoken_warnings
 from fdiff.cli.shape import HELP, parse_shape
 
 BATCH = 32  # samples at a time: bounds the memory, changes no number
@@ -16,6 +16,7 @@ BATCH = 32  # samples at a time: bounds the memory, changes no number
 
 def register(app: typer.Typer) -> None:
     @app.command()
+    @reads_files
     def sample(
         run: Annotated[Path, typer.Argument(help="Run directory of `fdiff train`.")],
         out: Annotated[Path, typer.Option(help="File to write.")],

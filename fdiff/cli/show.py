@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from fdiff.cli.output import BOUNDARY_HELP, print_json, say
+from fdiff.cli.output import BOUNDARY_HELP, print_json, reads_files, say
 
 
 def register(app: typer.Typer) -> None:
     @app.command()
+    @reads_files
     def show(
         file: Annotated[Path, typer.Argument(help="Dataset, or samples of `fdiff sample`.")],
         sample: Annotated[int, typer.Option(help="Position of the sample in the file.")] = 0,

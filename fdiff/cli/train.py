@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fdiff.cli.output import BOUNDARY_HELP, print_json, say, spoken_warnings
+from fdiff.cli.output import BOUNDARY_HELP, print_json, reads_files, say, spoken_warnings
 from fdiff.described import named
 from fdiff.inputs import read_toml
 
@@ -18,6 +18,7 @@ HELD_OUT = 256  # fields of the split "test" that the validation loss uses
 
 def register(app: typer.Typer) -> None:
     @app.command()
+    @reads_files
     def train(
         data: Annotated[Path, typer.Argument(help="HDF5 file, or a folder of MNIST images.")],
         out: Annotated[Path, typer.Option(help="Run directory.")],

@@ -9,14 +9,21 @@ from fdiff.dataset.shared import overlap
 from fdiff.dataset.writer import write_fields
 
 
-def open(path, boundary: Boundary | None = None) -> Dataset:  # named as in `h5py` and `xarray`
+def open(  # named as in `h5py` and `xarray`
+    path, boundary: Boundary | None = None, follow_links: bool | None = None
+) -> Dataset:
     """A dataset for reading: an HDF5 file (`Dataset`) or an MNIST folder (`ImageFolder`).
 
     ``boundary`` is for files of other programs, which may not state it or leave a choice: one kind
     for all axes ("periodic", "neumann" or "dirichlet"), one an axis in the order of the grid's axes
     ("neumann,periodic", or a sequence), or by name ("x=periodic,y=neumann", or a mapping).
 
+    ``follow_links``: whether links out of the file, and symbolic links in its place, are followed;
+    None: as within `fdiff.inputs.following_links`, else not. The shards that a whole file names in
+    its own record are read in any case, where they lie beside it.
+
     Raises:
+        LinkRefused: a link that leads to another file.
         ValueError: a file that is no dataset, or does not say what its grid is.
     """
     path = Path(path)
@@ -25,10 +32,11 @@ def open(path, boundary: Boundary | None = None) -> Dataset:  # named as in `h5p
             f"{path} holds The Well's folders: name a file, as {path}/data/train/*.hdf5"
         )
     if path.is_dir():
-        return ImageFolder(path, boundary=boundary)
-    file = Dataset(path, boundary)
+        return ImageFolder(path, boundary=boundary, follow_links=follow_links)
+    file = Dataset(path, boundary, follow_links)
     try:
-        file.times, file.grid  # noqa: B018  # what is not known of them is asked for now
+        # What is not known of them is asked for now, and what is damaged is said.
+        file.times, file.grid, file.field_names  # noqa: B018
     except ValueError:
         file.close()
         raise

@@ -16,6 +16,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -321,7 +322,8 @@ class _Job:
                 for sample in missing:
                     if len(waiting) > 2 * workers:
                         waiting = self._collect(waiting, progress)
-                    waiting.add(pool.submit(one, sample))
+                    # What holds here, as that links are followed, is to hold in the thread.
+                    waiting.add(pool.submit(copy_context().run, one, sample))
                 while waiting:
                     waiting = self._collect(waiting, progress)
             except BaseException:

@@ -61,8 +61,8 @@ def open_sample(file, name: str):
         place = _link(file, name)
         if place is None:
             raise ValueError(
-                f"{file.filename}: the group {name} cannot be opened ({error}): the file's "
-                "structure is damaged"
+                f"{file.filename}: the group {name} cannot be opened: the file's structure is "
+                "damaged"
             ) from error
         part, inside = place
         if not part.exists():

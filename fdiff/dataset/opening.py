@@ -13,8 +13,10 @@ import re
 import zipfile
 from pathlib import Path
 
-from fdiff.errors import UnreadableHere
+from fdiff.dataset.links import storage_outside
+from fdiff.errors import FileError, LinkRefused, UnreadableHere
 from fdiff.files import system_errors
+from fdiff.inputs import FOLLOW, regular
 
 _HEAD = 4096  # bytes by which a file is recognised
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -30,19 +32,23 @@ _OTHER_KINDS = (
     (b"\xfd7zXZ\x00", "an xz archive (unpack it)"),
     (b"\x28\xb5\x2f\xfd", "a zstd archive (unpack it)"),
 )
+# A byte of gzip, HDF5's own filter, unpacks to at most 1032; what is small may be sparse.
+_DENSEST, _SMALL = 1100, 1 << 26
 _WRITE = "fdiff.dataset.write_fields writes an array as a dataset"
 
 
-def open_hdf5(path: Path):
+def open_hdf5(path: Path, follow_links: bool = False):
     """The file, open for reading.
 
     Raises:
+        LinkRefused: a symbolic link, and ``follow_links`` is not given.
         UnreadableHere: another process writes it, or its file system has no locks.
         ValueError: a file of another kind, an incomplete or a damaged one; the sentence says which.
         OSError: the system does not let it be read, as where permission is missing.
     """
     import h5py
 
+    regular(path, follow_links)
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     try:
@@ -79,8 +85,8 @@ def _explained(path: Path, head: bytes, error: OSError) -> Exception:
         )
     if any(head[place:].startswith(_SIGNATURE) for place in _PLACES):
         return ValueError(
-            f"{path} begins like an HDF5 file, but its structure is truncated or damaged ({said}): "
-            "copy it again from where it came"
+            f"{path} begins like an HDF5 file, but its structure is truncated or damaged: copy it "
+            "again from where it came"
         )
     return ValueError(f"{path} is no readable HDF5 file: {_kind(path, head)}")
 
@@ -126,6 +132,33 @@ def _text(head: bytes) -> str | None:
             continue
         return text if all(c.isprintable() or c in "\t\n\r\f\ufeff" for c in text) else None
     return None
+
+
+def readable(data, follow_links: bool = False):
+    """The HDF5 dataset, where its values are in its own file and the file is large enough for them.
+
+    Raises:
+        LinkRefused: its values are in another file, and ``follow_links`` is not given.
+        FileError: it declares more values than its file can hold.
+    """
+    if not hasattr(data, "id") or not hasattr(data.id, "get_create_plist"):
+        raise FileError(data.file.filename, data.name, "an array", "a group", "it is damaged")
+    outside = storage_outside(data.id)
+    if outside and not follow_links:
+        raise LinkRefused(
+            data.file.filename, data.name.lstrip("/"), "values in the file itself",
+            f"values in {outside}", f"copy them into the file, or {FOLLOW}",
+        )  # fmt: skip
+    size = data.nbytes if data.shape is not None else 0
+    if not outside and size > _SMALL:
+        there = min(data.id.get_storage_size(), Path(data.file.filename).stat().st_size)
+        if size > _DENSEST * there:
+            raise FileError(
+                data.file.filename, data.name.lstrip("/"), "as many values as the file holds",
+                f"a shape of {size:.3g} bytes of which {there} are there",
+                "the file is damaged or was never finished",
+            )  # fmt: skip
+    return data
 
 
 def unpackable(data):

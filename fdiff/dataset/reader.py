@@ -17,11 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from fdiff.dataset.formats import Boundary, provenance, view
+from fdiff.dataset.formats import Boundary, WellView, provenance, view
+from fdiff.dataset.formats.pdebench import read_config
+from fdiff.dataset.links import check_links
 from fdiff.dataset.opening import open_hdf5
-from fdiff.errors import UnreadableHere
+from fdiff.errors import FileError, UnreadableHere, raised_here
 from fdiff.grid import Grid
+from fdiff.inputs import follows
 
+_DAMAGED = "the file is truncated or damaged; `fdiff verify` says where"
 # Of HDF5's cache of names and places; room for some hundred samples and the way to them.
 _METADATA_BYTES = 1 << 20
 
@@ -35,8 +39,13 @@ class Dataset:
 
     holds_images = False  # whether `fdiff.nn.Config.for_images` has the defaults for these data
 
-    def __init__(self, path: Path | str, boundary: Boundary | None = None):
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: Path | str,
+        boundary: Boundary | None = None,
+        follow_links: bool | None = None,
+    ):
+        self.path, follow = Path(path), follows(follow_links)
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder: name a dataset file in it")
         if not self.path.is_file():
@@ -45,24 +54,39 @@ class Dataset:
                     f"{self.path} is unfinished: the command that began it goes on with it"
                 )
             raise FileNotFoundError(f"{self.path}: no such file; `fdiff generate` makes datasets")
-        self._file = open_hdf5(self.path)
+        self._file = open_hdf5(self.path, follow)
         try:
             _bound_cache(self._file)
-            self.view = view(self._file, boundary)
-        except (ValueError, KeyError, RuntimeError, OSError) as error:
+            check_links(self._file, self.provenance.get("parts") or (), follow)
+            self.view = view(self._file, boundary, follow)
+            self._check_count()
+        except Exception as error:
             self._file.close()
             raise self._explained(error) from None
 
     def _explained(self, error: Exception) -> Exception:
-        """The error with the file's name, where it does not have it yet."""
+        """The error with the file's name, where it does not have it yet; what another library says
+        of bytes that it does not understand is left out."""
+        own = isinstance(error, ValueError) and raised_here(error)
         if isinstance(error, OSError) and error.errno is not None:
             return error
-        said = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
-        if not isinstance(error, ValueError):
-            said = f"the file's structure cannot be read ({said}): it is truncated or damaged"
-        if str(self.path) not in said:
-            said = f"{self.path}: {said}"
-        return UnreadableHere(said) if isinstance(error, UnreadableHere) else ValueError(said)
+        if not own:
+            return FileError(self.path, "", "a readable structure", "a damaged one", _DAMAGED)
+        said = str(error)
+        if isinstance(error, FileError) or str(self.path) in said:
+            return error
+        kind = UnreadableHere if isinstance(error, UnreadableHere) else ValueError
+        return kind(f"{self.path}: {said}")
+
+    def _check_count(self) -> None:
+        """A file of fdiff has the samples that its recipe says: others would be in other splits."""
+        if self.provenance.get("kind") == "generated":
+            expected = self.provenance["recipe"]["samples"]
+            if len(self) != expected:
+                raise FileError(
+                    self.path, "", f"{expected} samples", f"{len(self)}", "the file is damaged",
+                    f"{self.path} has {len(self)} of {expected} samples: it is damaged",
+                )  # fmt: skip
 
     def __enter__(self) -> Dataset:
         return self
@@ -88,10 +112,10 @@ class Dataset:
     @cached_property
     def config(self) -> dict[str, Any]:
         """PDEBench's attribute ``config`` of the first sample."""
-        import yaml
-
-        first = self._file.get(self.view.keys[0])
-        return (yaml.safe_load(first.attrs.get("config", "{}")) or {}) if first else {}
+        key = self.view.keys[0]
+        first = self._file.get(key)
+        text = first.attrs.get("config") if first else None
+        return read_config(text, str(self.path), key)
 
     @cached_property
     def times(self) -> np.ndarray:
@@ -103,7 +127,20 @@ class Dataset:
     def field_names(self) -> tuple[str, ...]:
         with self._naming_the_file():
             count = self.view.stored_shape[-1]
-        named = self.provenance.get("fields", self.view.names)
+        named = self.provenance.get("fields")
+        if named is not None and len(named) != count:
+            raise FileError(
+                self.path, "fields", f"{count} names, as there are values", f"{len(named)}"
+            )
+        if (
+            named is not None
+            and isinstance(self.view, WellView)
+            and tuple(named) != self.view.names
+        ):
+            raise FileError(
+                self.path, "fields", ", ".join(self.view.names), ", ".join(named), _DAMAGED
+            )
+        named = self.view.names if named is None else named
         return tuple(named) if len(named) == count else tuple(f"field{i}" for i in range(count))
 
     @cached_property
@@ -250,18 +287,14 @@ class Dataset:
         """Errors that the layout raises get the file's name."""
         try:
             yield
-        except (ValueError, KeyError, RuntimeError, OSError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:
             raise self._explained(error) from None
 
     def _sample(self, row: int):
-        try:
-            with self._naming_the_file():
-                return self.view.data(row)
-        except (KeyError, OSError) as error:
-            raise ValueError(
-                f"{self.path}: sample {self.view.keys[row]} cannot be read ({error}); "
-                "`fdiff verify` says what is damaged"
-            ) from error
+        with self._naming_the_file():
+            return self.view.data(row)
 
     def to_xarray(self):
         """An ``xarray.Dataset`` with a variable a field, (sample, time, (z,) (y,) x), by name.
@@ -297,7 +330,8 @@ class Dataset:
             ValueError: a parameter that the file does not record of every sample.
         """
         out = {}
-        records = [self.view.parameters(row) for row in self.usable(split)]
+        with self._naming_the_file():
+            records = [self.view.parameters(row) for row in self.usable(split)]
         for name in names:
             if not all(name in record for record in records):
                 known = sorted(set.intersection(*map(set, records))) if records else []
@@ -314,7 +348,8 @@ class Dataset:
         Law, seed and index where fdiff generated it, at any resolution; else a checksum.
         """
         for row in self.indices(split):
-            own = self.view.record(row)
+            with self._naming_the_file():
+                own = self.view.record(row)
             if own is not None:
                 yield own["identity"]
             else:
@@ -336,7 +371,7 @@ def provenance_of(path: Path | str) -> dict[str, Any]:
     Raises:
         ValueError, OSError: as `fdiff.dataset.opening.open_hdf5`.
     """
-    with open_hdf5(Path(path)) as file:
+    with open_hdf5(Path(path), follows()) as file:
         return provenance(file)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
 import json
 import math
@@ -18,6 +17,7 @@ import numpy as np
 
 from fdiff import noise, pde
 from fdiff.dataset.formats import BY_CONTENT
+from fdiff.dataset.records import digest as digest_of
 from fdiff.described import finite, named, shown
 from fdiff.files import expanded
 from fdiff.grid import BOUNDARIES, Grid
@@ -156,7 +156,7 @@ class Recipe:
         known = {k: v for k, v in self.as_dict().items() if k not in ("samples", "about")}
         if self.law.from_path:
             known["initial"].pop("path")
-        return _digest(known)
+        return digest_of(known)
 
     @cached_property
     def function_digest(self) -> str:
@@ -165,7 +165,7 @@ class Recipe:
         known = {k: v for k, v in self.as_dict().items() if k in keys}
         if not self.law.resolution_free:
             known["resolution"] = list(self.resolution)
-        return _digest(known)
+        return digest_of(known)
 
     def identity(self, sample: int) -> str:
         """Equal for two samples that are the same solution: law, seed and index.
@@ -189,7 +189,7 @@ class Recipe:
         known |= {"initial": content, "parameters": self.parameters_of(sample)}
         if self.forcing:
             known |= {"seed": self.seed, "sample": sample}
-        return _digest(known)
+        return digest_of(known)
 
     def differences(self, other: Recipe) -> list[str]:
         """``key is theirs, not ours`` for every key that fixes the samples.
@@ -284,11 +284,6 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 def _shown(values: Mapping[str, Any], key: str) -> str:
     return repr(values[key]) if key in values else "not set"
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _text(key: str, value: Any) -> str:

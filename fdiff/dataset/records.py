@@ -6,6 +6,8 @@ missing from it or of another kind is damage, and is named.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,11 @@ def root_record(text: Any, file: Path | str) -> dict[str, Any]:
         recipe = table["recipe"].table(["system", "samples", "first"])
         samples = recipe["samples"].whole(1)
         recipe["first"].whole()
+        if table["recipe_digest"].text() not in _digests(recipe.values):
+            raise FileError(
+                item.file, "recipe", f"that of the digest {table['recipe_digest'].value}",
+                "another", "the record is damaged: restore the file",
+            )  # fmt: skip
     if fields := table.given("fields"):
         names = [name.text() for name in fields.each()]
         if not names or len(set(names)) < len(names):
@@ -59,6 +66,23 @@ def root_record(text: Any, file: Path | str) -> dict[str, Any]:
     for identity in identities.each() if identities else ():
         identity.text()
     return table.values
+
+
+def digest(value: Any) -> str:
+    """A name for JSON values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digests(recipe: dict[str, Any]) -> set[str]:
+    """The digests by which a recipe, as it stands in a file, may be named there: `Recipe.digest`,
+    with and without the place of a file that its law reads."""
+    known = {key: value for key, value in recipe.items() if key not in ("samples", "about")}
+    found = {digest(known)}
+    initial = known.get("initial")
+    if isinstance(initial, dict) and "path" in initial:
+        known["initial"] = {key: value for key, value in initial.items() if key != "path"}
+        found.add(digest(known))
+    return found
 
 
 def _parsed(text: Any, file: Path | str, name: str) -> Item:
@@ -141,6 +165,12 @@ def check_record(table: Table) -> None:
         raise table["checksum"].refused("a checksum for each piece")
     if failed := table.given("failed"):
         failed.text()
+    for name in ("steps", "rejected", "evaluations"):
+        if count := table.given(name):
+            count.whole()
+    for name in ("time_error", "tail_energy"):
+        if share := table.given(name):
+            _real(share)
     if statistics := table.given("statistics"):
         _statistics(statistics)
 

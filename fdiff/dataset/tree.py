@@ -16,7 +16,9 @@ from typing import Any
 from fdiff.dataset import factory
 from fdiff.dataset.normalisation import normalisation
 from fdiff.dataset.recipe import Recipe
+from fdiff.described import Item
 from fdiff.files import write_text
+from fdiff.inputs import read_json
 
 SPLITS = ("train", "valid", "test")
 # The Well's own division, for a recipe that has none.
@@ -160,8 +162,8 @@ def _write(path: Path, text: str, what: str) -> bool:
     Raises:
         ValueError: a file is there that says something else.
     """
-    if path.exists():
-        if path.read_bytes() != text.encode():
+    if path.exists() or path.is_symlink():
+        if not _is(path, text):
             raise ValueError(
                 f"{path} does not hold {what}: remove it, and the same command writes it again"
             )
@@ -216,8 +218,8 @@ def _missing(out: Path, files: list[Path]) -> list[str]:
         return problems
     manifest, statistics = out / "manifest.json", out / "stats.yaml"
     try:
-        known = json.loads(manifest.read_text())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        known = Item(str(manifest), "", read_json(manifest)).table()["files"].table().values
+    except (OSError, ValueError):
         return [*problems, f"{manifest} is missing or damaged: generate again"]
     names = {path.relative_to(out).as_posix() for path in files}
     problems += [f"{out / name} is missing: generate again" for name in known if name not in names]
@@ -228,7 +230,9 @@ def _missing(out: Path, files: list[Path]) -> list[str]:
 
 
 def _is(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode()
+    content = text.encode()
+    same_size = path.is_file() and path.stat().st_size == len(content)
+    return same_size and path.read_bytes() == content
 
 
 def all_files(out: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from fdiff.dataset.formats import STORED, Region
 from fdiff.dataset.ledger import checksum, flush_to_disk, read_at, write_at
 from fdiff.dataset.reader import Dataset
 from fdiff.dataset.recipe import Recipe, from_dict
-from fdiff.errors import UnreadableHere
+from fdiff.errors import FileError, UnreadableHere, raised_here
 from fdiff.files import open_to_write
 
 # The two reasons that a checksum gives; only of these is a sample known to have changed.
@@ -41,6 +41,8 @@ def verify(path: Path | str, progress=None) -> dict[str, Any]:
         first = file.provenance.get("first", 0)
         if len(file) != expected:
             raise ValueError(f"{path} has {len(file)} of {expected} samples")
+        if file.provenance.get("kind") == "generated":
+            _check_recipe(file)
         for row in range(len(file)):
             try:
                 known = _check(file, row)
@@ -83,6 +85,17 @@ def complaints(path: Path | str, report: dict[str, Any]) -> list[str]:
     return said
 
 
+def _check_recipe(file: Dataset) -> None:
+    """Raises FileError where a file has other times, nodes or fields than its recipe."""
+    recipe = from_dict(file.provenance["recipe"])
+    found = (*file.grid.shape, len(file.field_names))
+    expected = (*recipe.grid.shape, len(recipe.field_names))
+    if found != expected:
+        raise FileError(file.path, "", f"nodes and fields {expected}", f"{found}", "it is damaged")
+    if not np.array_equal(file.times, recipe.stored_times.astype(STORED)):
+        raise FileError(file.path, "grid/t", "the times of its recipe", "others", "it is damaged")
+
+
 class _Damage(ValueError):
     """What is wrong with a sample."""
 
@@ -91,6 +104,7 @@ def _check(file: Dataset, row: int) -> dict[str, Any] | None:
     """The record of a sample whose data are as recorded; None where nothing is recorded of it."""
     try:
         known = file.view.record(row)
+        file.view.check([row])
         if known is None:
             file.view.raw(row)[...]
             return None
@@ -98,10 +112,14 @@ def _check(file: Dataset, row: int) -> dict[str, Any] | None:
         found = [checksum(part) for part in _stored(file, row, *places)]
     except UnreadableHere:
         raise
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise _Damage(f"it cannot be read: {error}") from None
+        own = isinstance(error, ValueError) and raised_here(error)
+        why = str(error) if own else "its part of the file's structure is damaged"
+        raise _Damage(f"it cannot be read: {why}") from None
     if found != known["checksum"]:
         raise _Damage(CHANGED if places[1] else CHANGED_COPY)
     return known
@@ -177,6 +195,12 @@ def regenerate(path: Path | str, sample: int, repair: bool = False) -> dict[str,
             f"{path} is a copy that stores its samples packed or in another type: repair the "
             "original, and copy it again"
         )
+    if repaired and stored.resolve() != path.resolve():
+        raise FileError(
+            path, f"sample {sample}", "values in the file itself", f"a link to {stored.name}",
+            f"nothing is written through a link: `fdiff regenerate {stored} --sample {sample} "
+            "--repair` repairs the shard",
+        )  # fmt: skip
     if repaired:
         _write(stored, regions, parts)
     return {"data": data, "same": same, "recorded": recorded, "repaired": repaired}

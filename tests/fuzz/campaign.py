@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import random
@@ -71,7 +73,9 @@ class Campaign:
             os.chdir(place)
             try:
                 for call in subject.uses:
-                    verdict, said = use(call, Path("in") / subject.main, self.sound, subject.target)
+                    with contextlib.redirect_stderr(io.StringIO()):
+                        main = Path("in") / subject.main
+                        verdict, said = use(call, main, self.sound, subject.target)
                     if verdict != "accepted":
                         raise RuntimeError(f"{subject.name} is not sound: {call.__name__}: {said}")
             finally:

@@ -14,10 +14,11 @@ import h5py
 import numpy as np
 
 
-def samples(path: Path) -> tuple[list[str], list[np.ndarray], np.ndarray]:
+def samples(path: Path, most: int | None = None) -> tuple[list[str], list[np.ndarray], np.ndarray]:
     """Names of the fields ([] where the file has none), the samples [t, (z,) (y,) x, field], times.
 
     Links out of the file are not followed, but to the parts of a whole file that lie beside it.
+    ``most``: no more than so many of the first samples.
     """
     with h5py.File(path, "r") as file:
         if "t0_fields" in file:
@@ -30,7 +31,7 @@ def samples(path: Path) -> tuple[list[str], list[np.ndarray], np.ndarray]:
             return names, list(turned), np.asarray(_inside(file, "dimensions/time"), float)
         parts = {part[0] for part in json.loads(file.attrs.get("fdiff", "{}")).get("parts", ())}
         found = []
-        for key in sorted(file):
+        for key in sorted(file)[:most]:
             link = file.get(key, getlink=True)
             if isinstance(link, h5py.ExternalLink) and link.filename in parts:
                 with h5py.File(path.parent / link.filename, "r") as part:
@@ -45,9 +46,11 @@ def samples(path: Path) -> tuple[list[str], list[np.ndarray], np.ndarray]:
 
 
 def _is_sample(file: h5py.File, key: str) -> bool:
-    return isinstance(file.get(key, getlink=True), h5py.HardLink) and (
-        isinstance(file[key], h5py.Group) and "data" in file[key]
-    )
+    try:
+        group = _inside(file, key)
+    except AssertionError:
+        return False
+    return isinstance(group, h5py.Group) and "data" in group
 
 
 def _inside(file: h5py.File, name: str) -> Any:

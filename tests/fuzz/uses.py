@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import json
 import re
@@ -79,9 +80,9 @@ def verify_dataset(path: Path, folder: Path) -> None:
     from fdiff.dataset.verify import verify
 
     report = verify(path)
-    if report["damaged"] or report.get("problems"):
-        said = "; ".join([*map(str, report["damaged"].values()), *report.get("problems", ())])
-        raise Damaged(said)
+    found = [*report["damaged"].values(), *report["unreadable"].values()]
+    if found:
+        raise Damaged("; ".join(map(str, found)))
     if not report["unknown"]:
         _, written, _ = independent.samples(path)
         _, original, _ = independent.samples(folder / path.name)
@@ -160,7 +161,7 @@ def draw_from_recipe(path: Path, folder: Path) -> None:
     recipe = load(path.parent / "from_file.toml")
     factory.check_available(recipe)
     state = recipe.law.draw(recipe.system_of(0), recipe.grid, recipe.seed, 0)
-    _, written, _ = independent.samples(path)
+    _, written, _ = independent.samples(path, most=1)
     with np.errstate(all="ignore"):
         want = np.moveaxis(written[0][-1].astype(np.float32), -1, 0)
     _require(
@@ -268,12 +269,16 @@ def _unclear(error: BaseException, names: set[str]) -> str:
 
 
 def _ours(error: BaseException) -> bool:
-    """Whether fdiff's own code raised it."""
+    """Whether a ``raise`` of fdiff made it; what functions in C raise has our frame last too."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    name = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
-    return name.split(".")[0] in ("fdiff", "fdiff_kernels")
+    if trace is None:
+        return False
+    name = trace.tb_frame.f_globals.get("__name__", "").split(".")[0]
+    step = trace.tb_frame.f_code.co_code[trace.tb_lasti]
+    raised = step in (dis.opmap["RAISE_VARARGS"], dis.opmap["RERAISE"])
+    return name in ("fdiff", "fdiff_kernels") and raised
 
 
 def _below(error: BaseException) -> list[BaseException]:

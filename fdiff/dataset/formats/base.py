@@ -15,6 +15,7 @@ from fdiff.dataset.formats.boxes import grid_of, recorded_grid
 from fdiff.dataset.formats.common import Region, provenance
 from fdiff.dataset.formats.nodes import Axis, Ends, read_axis
 from fdiff.dataset.formats.turned import Turned
+from fdiff.errors import FileError
 from fdiff.grid import Grid
 
 
@@ -28,8 +29,8 @@ class View(ABC):
     keys: Sequence[str]  # names of the samples
     names: tuple[str, ...]  # of the fields
 
-    def __init__(self, file, boundary: Boundary | None = None):
-        self.file, self.boundary = file, boundary
+    def __init__(self, file, boundary: Boundary | None = None, follow_links: bool = False):
+        self.file, self.boundary, self.follow_links = file, boundary, follow_links
 
     @property
     @abstractmethod
@@ -61,9 +62,25 @@ class View(ABC):
     def marks(self, row: int, channel: int) -> str:
         """The numbers that mean a missing value in a field of a sample, as text; they read NaN."""
 
-    @abstractmethod
     def record(self, row: int) -> dict[str, Any] | None:
-        """What fdiff wrote of the sample; None for a file of somebody else."""
+        """What fdiff wrote of the sample; None for a file of somebody else.
+
+        Raises:
+            FileError: a record that is damaged, or of another sample.
+        """
+        known = self._record(row)
+        if known is not None:
+            number = self._root.get("first", 0) + row
+            if known["sample"] != number:
+                raise FileError(
+                    self.file.filename, f"the record of sample {self.keys[row]}",
+                    f"that of number {number}", f"that of number {known['sample']}",
+                )  # fmt: skip
+        return known
+
+    @abstractmethod
+    def _record(self, row: int) -> dict[str, Any] | None:
+        """As `record`, of whichever sample."""
 
     @abstractmethod
     def regions(self, row: int) -> tuple[Path, list[Region]]:
@@ -88,7 +105,11 @@ class View(ABC):
     @cached_property
     def recorded(self) -> dict[str, Any]:
         """The grid that fdiff recorded; empty in a file of somebody else."""
-        return provenance(self.file).get("grid", {})
+        return self._root.get("grid", {})
+
+    @cached_property
+    def _root(self) -> dict[str, Any]:
+        return provenance(self.file)
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:

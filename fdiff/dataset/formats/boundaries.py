@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fdiff.dataset.formats.common import text_of
+from fdiff.dataset.formats.common import text_of, texts_of
 from fdiff.grid import BOUNDARIES
 
 # One kind for all axes, "neumann"; one an axis, "neumann,periodic" or a sequence, in the order of
@@ -63,11 +63,11 @@ def stated_boundary(group, side: str) -> tuple[str, str] | None:
     Raises:
         ValueError: an unknown type, or an axis that is periodic at one end only.
     """
-    entries = [] if group is None else [group[name] for name in group]
+    entries = [group[name] for name in group] if hasattr(group, "keys") else []
     types: list[str] = []
     conditions: list[str] = []
     for entry in entries:
-        sides = [text_of(name) for name in np.atleast_1d(entry.attrs.get("associated_dims", []))]
+        sides = texts_of(entry.attrs.get("associated_dims", []), "associated_dims")
         if side not in sides or not _meets_an_end(entry, sides.index(side), len(sides)):
             continue
         types.append(text_of(entry.attrs.get("bc_type", "")).upper())

@@ -48,7 +48,13 @@ class Component:
 
 
 def components_of(
-    array, name: str, order: int, sizes: tuple[int, ...], sides: Sequence[str], place: str
+    array,
+    name: str,
+    order: int,
+    sizes: tuple[int, ...],
+    sides: Sequence[str],
+    place: str,
+    follow_links: bool = False,
 ) -> list[Component]:
     """The components of a stored field of tensor ``order`` 0, 1 or 2 on ``sizes`` nodes.
 
@@ -59,12 +65,13 @@ def components_of(
     Raises:
         ValueError: a shape that does not fit the nodes and the array's own attributes.
     """
+    values = Filled(array, place, follow_links)
     by_sample, by_time = flag(array, "sample_varying", True), flag(array, "time_varying", True)
     lead = by_sample + by_time
-    varying = tuple(
-        bool(v) for v in np.atleast_1d(array.attrs.get("dim_varying", [True] * len(sizes)))
-    )
-    values = Filled(array, place)
+    told = np.atleast_1d(array.attrs.get("dim_varying", [True] * len(sizes)))
+    if told.dtype.kind not in "biu":
+        raise ValueError(f"{place}: expected true or false for each axis in dim_varying")
+    varying = tuple(bool(v) for v in told)
     for tail in ((0,), (1,), (2, 1))[order]:
         for stored in dict.fromkeys((varying, (True,) * len(sizes))):
             if _fits(array.shape, lead, stored, varying, sizes, tail):
@@ -92,7 +99,10 @@ def components_of(
 
 def flag(item, name: str, default: bool) -> bool:
     """An attribute of The Well that is true or false."""
-    return bool(np.all(item.attrs.get(name, default)))
+    value = np.asarray(item.attrs.get(name, default))
+    if value.dtype.kind not in "biu":
+        raise ValueError(f"{item.name.lstrip('/')}: expected true or false in {name}")
+    return bool(np.all(value))
 
 
 def _fits(shape, lead: int, stored, varying, sizes, tail: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +23,10 @@ from fdiff.dataset.formats.common import (
 )
 from fdiff.dataset.formats.turned import Filled
 from fdiff.dataset.groups import open_sample, sample_names
-from fdiff.dataset.opening import unpackable
+from fdiff.dataset.links import storage_outside
+from fdiff.dataset.opening import readable, unpackable
+from fdiff.dataset.records import sample_record
+from fdiff.errors import FileError
 
 
 class PDEBenchView(View):
@@ -34,8 +36,8 @@ class PDEBenchView(View):
         ValueError: no samples, or those of a data set of PDEBench's that has another order of axes.
     """
 
-    def __init__(self, file, boundary: Boundary | None = None):
-        super().__init__(file, boundary)
+    def __init__(self, file, boundary: Boundary | None = None, follow_links: bool = False):
+        super().__init__(file, boundary, follow_links)
         own = ATTRIBUTE in file.attrs
         self.keys = sample_names(file, ours=own)
         open_sample(file, self.keys[0])  # what all samples share is read from the first
@@ -59,7 +61,8 @@ class PDEBenchView(View):
     def _settings(self) -> dict[str, Any]:
         """PDEBench's attribute ``config`` of the first sample, its table ``sim`` and its name."""
         group = open_sample(self.file, self.keys[0])
-        return pdebench.settings(group.attrs.get("config"), self.file.attrs, self.keys[0])
+        config, root = group.attrs.get("config"), self.file.attrs
+        return pdebench.settings(config, root, self.keys[0], self.file.filename)
 
     def stated(self, side: str) -> tuple[str, str]:
         pdebench.require_reaction_diffusion(self.stored_shape, self._settings)
@@ -81,10 +84,11 @@ class PDEBenchView(View):
                 f"{self.file.filename}: the group {self.keys[row]} has no grid/{name}, which holds "
                 f"{what}: add it to the file"
             )
-        return numbers(points, f"grid/{name} of the group {self.keys[row]}")
+        what = f"grid/{name} of the group {self.keys[row]}"
+        return numbers(points, what, self.follow_links)
 
     def raw(self, row: int) -> Filled:
-        return Filled(self._values(row), f"sample {self.keys[row]}")
+        return Filled(self._values(row), f"sample {self.keys[row]}", self.follow_links)
 
     def marks(self, row: int, channel: int) -> str:
         return self.raw(row).marks
@@ -105,11 +109,12 @@ class PDEBenchView(View):
 
         try:
             group = h5g.open(self.file.id, self.keys[row].encode())
-            if h5d.open(group, b"data").shape != self.stored_shape:
+            data = h5d.open(group, b"data")
+            if data.shape != self.stored_shape or storage_outside(data):
                 return False
             for place, known, found in self._buffers:
                 points = h5d.open(group, place)
-                if points.shape != known.shape:
+                if points.shape != known.shape or storage_outside(points):
                     return False
                 points.read(h5s.ALL, h5s.ALL, found)
                 if not (found == known).all():
@@ -160,11 +165,17 @@ class PDEBenchView(View):
             raise ValueError(
                 f"{self.file.filename}: the group {self.keys[row]} has no dataset 'data'"
             )
-        return values
+        if not hasattr(values, "dtype") or not values.shape or 0 in values.shape:
+            found = getattr(values, "shape", "a group")
+            raise FileError(
+                self.file.filename, f"{self.keys[row]}/data", "an array of values",
+                f"one of shape {found}" if isinstance(found, tuple) else "something else",
+            )  # fmt: skip
+        return readable(values, self.follow_links)
 
-    def record(self, row: int) -> dict[str, Any] | None:
+    def _record(self, row: int) -> dict[str, Any] | None:
         text = open_sample(self.file, self.keys[row]).attrs.get(ATTRIBUTE)
-        return None if text is None else json.loads(text)
+        return sample_record(text, self.file.filename, self.keys[row])
 
     def regions(self, row: int) -> tuple[Path, list[Region]]:
         data = self._values(row)
@@ -172,7 +183,8 @@ class PDEBenchView(View):
         return Path(data.file.filename), [] if region is None else [region]
 
     def pieces(self, row: int) -> list[np.ndarray]:
-        return [np.ascontiguousarray(unpackable(self._values(row))[...], STORED)]
+        data = self.raw(row).array  # which has refused what are no real numbers
+        return [np.ascontiguousarray(unpackable(data)[...], STORED)]
 
 
 def _some(values: np.ndarray) -> str:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fdiff.described import shown
+from fdiff.errors import FileError
+from fdiff.inputs import read_yaml_text
+
 # Root datasets by which the data sets without groups are told.
 _STACKED = (
     ({"tensor", "nu"}, "Darcy flow (datasets tensor and nu)"),
@@ -76,24 +80,38 @@ def require_reaction_diffusion(shape: tuple[int, ...], settings: Mapping[str, An
     )
 
 
-def settings(text: Any, root: Mapping[str, Any], key: str) -> dict[str, Any]:
+def settings(text: Any, root: Mapping[str, Any], key: str, file: str) -> dict[str, Any]:
     """``{"name", "sim"}`` of the attribute ``config``, which diffusion-sorption has at the root.
 
-    Text that is not YAML of a table says nothing.
+    Raises:
+        FileError: text that is not YAML of a table; ``file`` names it.
     """
-    import yaml
-
     text = root.get(f"{key}/config") if text is None else text
-    try:
-        found = yaml.safe_load(text) if isinstance(text, str | bytes) else None
-    except yaml.YAMLError:
-        found = None
-    found = found if isinstance(found, dict) else {}
+    found = read_config(text, file, key)
     sim = found.get("sim")
     return {
         "name": str(found.get("name", "")).lower().replace("_", "-"),
         "sim": sim if isinstance(sim, dict) else {},
     }
+
+
+def read_config(text: Any, file: str, key: str) -> dict[str, Any]:
+    """The table of the attribute ``config`` of a sample, which is YAML; empty without one.
+
+    Raises:
+        FileError: something else.
+    """
+    if text is None:
+        return {}
+    item = f"the attribute config of {key}"
+    if not isinstance(text, str | bytes):
+        raise FileError(file, item, "text", f"a value of type {type(text).__name__}")
+    found = read_yaml_text(
+        text if isinstance(text, str) else text.decode("utf-8", "replace"), file, item
+    )
+    if not isinstance(found, dict | None):
+        raise FileError(file, item, "a table of keys", shown(found))
+    return found or {}
 
 
 def _unread(title: str) -> str:

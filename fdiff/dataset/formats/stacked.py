@@ -5,7 +5,6 @@ Its format: https://polymathic-ai.org/the_well/data_format
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +23,12 @@ from fdiff.dataset.formats.common import (
     place,
     require_times,
     text_of,
+    texts_of,
 )
 from fdiff.dataset.formats.components import Component, components_of, flag
+from fdiff.dataset.records import sample_records
+from fdiff.described import shown
+from fdiff.errors import FileError
 
 _GROUPS = ("t0_fields", "t1_fields", "t2_fields")
 
@@ -40,8 +43,8 @@ class WellView(View):
         ValueError: a grid that is not Cartesian, or arrays that do not fit together.
     """
 
-    def __init__(self, file, boundary: Boundary | None = None):
-        super().__init__(file, boundary)
+    def __init__(self, file, boundary: Boundary | None = None, follow_links: bool = False):
+        super().__init__(file, boundary, follow_links)
         self.own = ATTRIBUTE in file.attrs
         kind = text_of(file.attrs.get("grid_type", "cartesian"))
         if kind.lower() != "cartesian":
@@ -58,7 +61,7 @@ class WellView(View):
         double = [name for i, name in enumerate(self.names) if name in self.names[:i]]
         if double:
             raise ValueError(f"the file has two fields of the name {double[0]}: rename one")
-        declared = int(file.attrs.get("n_trajectories", 1))
+        declared = _declared(file)
         samples = self._count("samples", {c.name: c.samples for c in self.components}, declared)
         self.keys = [f"{i:04d}" for i in range(samples)]
 
@@ -68,11 +71,11 @@ class WellView(View):
         if group is None:
             raise ValueError("the file has no group 'dimensions', which holds its nodes")
         if "spatial_dims" in group.attrs:
-            return tuple(text_of(name) for name in np.atleast_1d(group.attrs["spatial_dims"]))
+            return tuple(texts_of(group.attrs["spatial_dims"], "spatial_dims"))
         return tuple(name for name in reversed(AXES) if name in group)
 
     def _components(self, group: str) -> list[Component]:
-        names = [text_of(n) for n in np.atleast_1d(self.file[group].attrs.get("field_names", []))]
+        names = texts_of(self.file[group].attrs.get("field_names", []), f"field_names of {group}")
         if not self.own:  # a field that is not listed is a field all the same
             names += sorted(set(self.file[group]).difference(names))
         sizes = tuple(self.axis(side).size for side in self.stored_sides)
@@ -82,8 +85,9 @@ class WellView(View):
                 raise ValueError(f"the file lists a field {group}/{name} and has none")
             place = f"{group}/{name}"
             found += components_of(
-                self.file[group][name], name, int(group[1]), sizes, self.stored_sides, place
-            )
+                self.file[group][name], name, int(group[1]), sizes, self.stored_sides, place,
+                self.follow_links,
+            )  # fmt: skip
         return found
 
     def _count(self, what: str, counts: Mapping[str, int | None], declared: int) -> int:
@@ -124,7 +128,8 @@ class WellView(View):
         place = "time" if name == "t" else name
         if place not in self.file["dimensions"]:
             raise ValueError(f"the file has no dimensions/{place}, which holds its positions")
-        values = numbers(self.file["dimensions"][place], f"dimensions/{place}")
+        stored = self.file["dimensions"][place]
+        values = numbers(stored, f"dimensions/{place}", self.follow_links)
         if values.ndim > 1 and len(values):
             other = np.flatnonzero((values != values[0]).reshape(len(values), -1).any(axis=1))
             if len(other):
@@ -159,12 +164,14 @@ class WellView(View):
         """The numbers that mean a missing value in a field."""
         return self.components[channel].array.marks
 
-    def record(self, row: int) -> dict[str, Any] | None:
-        records = getattr(self, "_records", None)
-        if records is None:
-            texts = [v for k, v in sorted(self.file.attrs.items()) if k.startswith("fdiff_records")]
-            records = self._records = [entry for text in texts for entry in json.loads(text)]
-        return records[row] if records else None
+    def _record(self, row: int) -> dict[str, Any] | None:
+        return self._records[row] if self._records else None
+
+    @cached_property
+    def _records(self) -> list[dict[str, Any]]:
+        """The records of all samples; none in a file of somebody else."""
+        texts = [v for k, v in sorted(self.file.attrs.items()) if k.startswith("fdiff_records")]
+        return sample_records(texts, self.file.filename, len(self.keys))
 
     def parameters(self, row: int) -> Mapping[str, float]:
         """The numbers with which a sample was computed, by name: those of ``scalars``.
@@ -185,7 +192,7 @@ class WellView(View):
         for name in group:
             if flag(group[name], "time_varying", False):
                 continue
-            values = np.asarray(group[name], float)
+            values = numbers(group[name], f"scalars/{name}", self.follow_links)
             if values.size == 1:
                 found[name] = values.reshape(())
             elif values.shape == (len(self.keys),):
@@ -206,6 +213,18 @@ class WellView(View):
         """As `PDEBenchView.pieces`: one array a field."""
         every, times = slice(None), self.stored_shape[0]
         return [np.ascontiguousarray(c.read(row, every, times), STORED) for c in self.components]
+
+
+def _declared(file) -> int:
+    """The number of samples of a file whose fields are the same in all of them."""
+    count = file.attrs.get("n_trajectories", 1)
+    # Each sample is named, so that a number without a bound is not to be believed.
+    most = Path(file.filename).stat().st_size
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or not 1 <= count <= most:
+        raise FileError(
+            file.filename, "n_trajectories", f"a whole number from 1 to {most}", shown(count)
+        )
+    return int(count)
 
 
 @final

@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from fdiff.dataset.formats.nodes import Axis
-from fdiff.dataset.opening import unpackable
+from fdiff.dataset.opening import readable, unpackable
 
 
 @final
@@ -39,7 +39,10 @@ class Filled:
             ones, truth values, text.
     """
 
-    def __init__(self, array, name: str):
+    def __init__(self, array, name: str, follow_links: bool = False):
+        if not hasattr(array, "dtype") or not array.shape:
+            raise ValueError(f"{name} is no array of values")
+        readable(array, follow_links)
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
         self._unpackable = False
         kind = array.dtype.kind
@@ -54,7 +57,7 @@ class Filled:
             keys = [key for key in ("_FillValue", "missing_value") if key in array.attrs]
             with np.errstate(over="ignore"):
                 self.missing = [
-                    np.asarray(array.attrs[key], float).astype(array.dtype) for key in keys
+                    _mark(array.attrs[key], name, key).astype(array.dtype) for key in keys
                 ]
 
     @property
@@ -71,6 +74,13 @@ class Filled:
         for mark in self.missing:
             values = np.where(np.isin(values, mark), np.nan, values).astype(self.dtype)
         return values
+
+
+def _mark(value, name: str, key: str) -> np.ndarray:
+    found = np.asarray(value) if isinstance(value, np.ndarray | np.number) else None
+    if found is None or found.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: expected a number in the attribute {key}")
+    return found.astype(float)
 
 
 _AS_FLOATS = "write the numbers themselves as float32"

@@ -1,0 +1,103 @@
+"""Looking at a file in a process of its own, which damage may end without ending this one.
+
+HDF5 believes what a file says of its own structure; some damage makes it read where nothing is, and
+the system then ends the process. A child meets that, and this process says so.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fdiff.errors import FileError
+from fdiff.inputs import following_links, follows
+
+
+def examine(path: Path | str, progress: Callable[[int, int], None] | None = None) -> Examined:
+    """What `fdiff.dataset.verify.verify`, or `fdiff.dataset.tree.verify` of a folder, says of a
+    dataset: the report, its complaints, and what it says of trajectories that are not resolved.
+
+    Raises:
+        FileError: the file's damage ends HDF5 itself.
+        ValueError, OSError: as these functions.
+    """
+    path = Path(path)
+    # Forked where that is possible: a new interpreter takes half a second.
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_child, args=(path, follows(), theirs))
+    child.start()
+    theirs.close()
+    try:
+        return _heard(ours, child, path, progress)
+    finally:
+        ours.close()
+        if child.is_alive():
+            child.terminate()
+        child.join()
+
+
+# The report, the complaints, and what is said of trajectories that are not resolved.
+Examined = tuple[dict[str, Any], list[str], Any]
+
+
+def _heard(pipe, child, path: Path, progress) -> Examined:
+    while True:
+        try:
+            kind, *content = pipe.recv()
+        except EOFError:
+            child.join()
+            raise FileError(
+                path, "", "a file that HDF5 can read", f"damage that {_ended(child.exitcode)}",
+                "restore the file, or make it again",
+            ) from None  # fmt: skip
+        if kind == "progress":
+            if progress is not None:
+                progress(*content)
+        elif kind == "error":
+            raise content[0]
+        else:
+            return content[0]
+
+
+def _ended(code: int) -> str:
+    """How a process ended, in words."""
+    if code >= 0:
+        return f"ends HDF5 itself (with status {code})"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"ends HDF5 itself ({name})"
+
+
+def _child(path: Path, follow: bool, pipe) -> None:
+    # A bar that is drawn by a thread of the parent has put streams of its own into their place.
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+    def update(done: int, total: int) -> None:
+        pipe.send(("progress", done, total))
+
+    try:
+        with following_links(follow):
+            result = _examined(path, update)
+        pipe.send(("result", result))
+    except BaseException as error:
+        pipe.send(("error", error))
+    finally:
+        pipe.close()
+
+
+def _examined(path: Path, progress) -> Examined:
+    from fdiff.dataset import resolved, tree
+    from fdiff.dataset import verify as files
+
+    report = (tree.verify if path.is_dir() else files.verify)(path, progress)
+    problems = [*files.complaints(path, report), *report.get("problems", ())]
+    # Records are readable where the samples are.
+    return report, problems, None if problems else resolved.of_dataset(path)
