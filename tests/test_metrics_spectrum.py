@@ -69,6 +69,14 @@ def test_shells_are_complete_and_the_next_is_not(grid):
     assert counts(grid, shells + 1)[shells] < counts(fine, shells + 1)[shells]
 
 
+@pytest.mark.parametrize(("short", "ratio"), [(0.3, 3), (0.7, 6), (1.1, 5)])
+@pytest.mark.parametrize("boundary", ["periodic", "neumann"])
+def test_rounding_moves_no_mode_across_the_begin_of_its_shell(short, ratio, boundary):
+    """Mode k of the short side has exactly ``ratio k`` times the lowest frequency of the box."""
+    grid = Grid((16, 16), (short, short * ratio), boundary)
+    assert (shell_index(grid)[:8, 0] == ratio * np.arange(8)).all()
+
+
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_a_plane_wave_is_in_the_shell_of_its_frequency(grid):
     """Sampled from its formula on each axis alone: no basis, no index of ours."""

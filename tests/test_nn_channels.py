@@ -81,7 +81,7 @@ def test_samples_have_each_channels_spectrum_beyond_the_networks_modes(tmp_path)
     data = fields(200)
     nn.train(data, GRID, TINY, tmp_path, names=("u", "v"))
     run = nn.load_run(tmp_path, device="cpu")
-    assert isinstance(run.denoiser.covariance, nn.ChannelSpectra)
+    assert isinstance(run.denoiser.covariance, fdiff.ChannelCovariance)
     drawn = fdiff.sample(run.score, GRID, 200, steps=5, channels=2, seed=2).fields
     fine = (GRID.basis.wavenumbers(0)[:, None] >= 8) & (GRID.basis.wavenumbers(1)[None] >= 8)
     for i in range(2):
