@@ -37,6 +37,15 @@ class InitialLawWarning(UserWarning):
     """
 
 
+class SpectrumWarning(UserWarning):
+    """The data do not tell how their spectrum goes on beyond the grid; the message says what is
+    taken instead."""
+
+
+class TraceClassWarning(UserWarning):
+    """Samples of a covariance operator have no limit in L2 under refinement."""
+
+
 class FileError(ValueError):
     """A file, or an item of its description, that fdiff cannot use as it is.
 

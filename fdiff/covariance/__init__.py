@@ -19,8 +19,8 @@ from fdiff.covariance.operator import (
     CovarianceOperator,
     ScaledCovariance,
     SumCovariance,
-    TraceClassWarning,
 )
+from fdiff.errors import TraceClassWarning
 
 # The covariance of data: of one field, or of several channels.
 Covariance = CovarianceOperator | ChannelCovariance

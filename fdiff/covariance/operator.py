@@ -16,11 +16,8 @@ from fdiff.cache import LIMIT, cached_arrays
 from fdiff.covariance.certificate import CovarianceSummary, decay_regularity, summarise
 from fdiff.covariance.kernel import correlation_length, kernel, mode_values
 from fdiff.covariance.tail import dyadic_sums
+from fdiff.errors import TraceClassWarning
 from fdiff.grid import Grid
-
-
-class TraceClassWarning(UserWarning):
-    """Samples of this operator have no limit in L2 under refinement."""
 
 
 class CovarianceOperator(ABC):

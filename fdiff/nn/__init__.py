@@ -18,7 +18,6 @@ from fdiff.nn.run import Run, load_run, save_run
 from fdiff.nn.score import NetworkScore
 from fdiff.nn.spectral import FullMixing, RadialMixing, from_modes, to_modes
 from fdiff.nn.spectrum import (
-    ChannelSpectra,
     ShellSpectrum,
     estimate_mean,
     estimate_spectra,
@@ -32,7 +31,6 @@ __all__ = [
     "FNO",
     "PREDICTIONS",
     "UNO",
-    "ChannelSpectra",
     "Conditions",
     "Config",
     "Denoiser",

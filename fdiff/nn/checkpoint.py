@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 import fdiff
+from fdiff.covariance import ChannelCovariance
 from fdiff.dataset.fingerprint import LOST, Fingerprints
 from fdiff.described import Item
 from fdiff.errors import FileError
 from fdiff.files import write_bytes
 from fdiff.grid import Grid
 from fdiff.inputs import parse_json, regular
-from fdiff.nn.spectrum import ChannelSpectra, ShellSpectrum
+from fdiff.nn.spectrum import ShellSpectrum
 from fdiff.score.mean import Field
 
 FINGERPRINTS = "fingerprints.safetensors"
@@ -254,7 +255,7 @@ def to_json(value) -> Any:
         return {"values": value.values.tolist(), "grid": to_json(value.grid)}
     if isinstance(value, int | float):
         return float(value)
-    if isinstance(value, ChannelSpectra):
+    if isinstance(value, ChannelCovariance):
         return [to_json(spectrum) for spectrum in value.channels]
     name = type(value).__name__
     if name not in KINDS:
@@ -275,7 +276,7 @@ def mean_from_json(value) -> float | Field:
 def object_from_json(value: dict[str, Any] | list[dict[str, Any]]):
     """A covariance (a list: one a channel) or schedule."""
     if isinstance(value, list):
-        return ChannelSpectra(tuple(object_from_json(one) for one in value))
+        return ChannelCovariance(tuple(object_from_json(one) for one in value))
     arguments: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in value.items()
     }

@@ -11,16 +11,13 @@ from typing import final
 import numpy as np
 
 from fdiff.covariance import ChannelCovariance, CovarianceOperator
+from fdiff.errors import SpectrumWarning
 from fdiff.grid import Grid
 from fdiff.score.mean import Field
 from fdiff.shells import axis_shells, shell_index
 
 # Beyond this many modes a tail's trace is summed along shells, not modes.
 TAIL_REFINEMENT = 4
-
-
-class SpectrumWarning(UserWarning):
-    """The data do not tell how their spectrum goes on beyond the grid."""
 
 
 @final
@@ -69,10 +66,6 @@ class ShellSpectrum(CovarianceOperator):
     def exponent(self) -> float:
         """``d log c / d log kappa`` of the tail where it begins; trace class needs ``< -dim``."""
         return self.slope * (self.kappa[-1] if self.tail == "exponential" else 1.0)
-
-
-# What the channels say about each other is left to the network.
-ChannelSpectra = ChannelCovariance
 
 
 @lru_cache(maxsize=64)
@@ -146,7 +139,7 @@ def _floats(values: np.ndarray) -> tuple[float, ...]:
     return tuple(map(float, values))
 
 
-def estimate_spectra(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum | ChannelSpectra:
+def estimate_spectra(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum | ChannelCovariance:
     """`estimate_spectrum` of each channel; ``coefficients``: ``(samples, channels, *basis.shape)``.
 
     Raises:
@@ -158,7 +151,7 @@ def estimate_spectra(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum | Ch
             found.append(estimate_spectrum(coefficients[:, channel], grid))
         except ValueError as error:
             raise ValueError(f"channel {channel} of the fields: {error}") from None
-    return found[0] if len(found) == 1 else ChannelSpectra(tuple(found))
+    return found[0] if len(found) == 1 else ChannelCovariance(tuple(found))
 
 
 def _fit_tail(kappa: np.ndarray, values: np.ndarray) -> tuple[str, float, float]:
