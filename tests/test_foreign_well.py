@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fdiff
 from fdiff import dataset
 from fdiff.cli import main
+from fdiff.dataset.formats import stacked
 from fdiff.dataset.normalisation import normalisation
 
 X, Y = np.arange(6) / 6 * 3.0, centres(4, 2.0, -1.0)  # periodic on [0, 3], walls at -1 and 1
@@ -304,6 +305,21 @@ def test_what_does_not_vary_is_the_same_everywhere(tmp_path, by_sample, by_time,
                 assert_array_equal(read, values[:, i].swapaxes(1, 2))
             whole = file.view.data(3)[...][..., file.channel(name)]
             assert_array_equal(whole, values[3].swapaxes(1, 2))
+
+
+def test_positions_are_read_once_and_not_for_every_sample(tmp_path, monkeypatch):
+    """Reading them again for each of ten thousand samples took ten times as long as the values."""
+    asked = []
+    plain_numbers = stacked.numbers
+
+    def counting(stored, what, *rest):
+        asked.append(what)
+        return plain_numbers(stored, what, *rest)
+
+    monkeypatch.setattr(stacked, "numbers", counting)
+    with dataset.open(plain(tmp_path / "x.h5"), "x=periodic,y=neumann") as file:
+        assert file.fields("u", 1.0).shape[0] == len(U)
+    assert len(asked) == len(set(asked)) == 3
 
 
 def test_statistics_of_a_field_that_does_not_vary(tmp_path):

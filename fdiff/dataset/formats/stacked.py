@@ -45,6 +45,7 @@ class WellView(View):
 
     def __init__(self, file, boundary: Boundary | None = None, follow_links: bool = False):
         super().__init__(file, boundary, follow_links)
+        self._axes: dict[str, np.ndarray] = {}  # every sample asks for all of them
         self.own = ATTRIBUTE in file.attrs
         kind = text_of(file.attrs.get("grid_type", "cartesian"))
         if kind.lower() != "cartesian":
@@ -125,6 +126,12 @@ class WellView(View):
         Raises:
             ValueError: samples with different ones.
         """
+        if name not in self._axes:
+            values = self._axes[name] = self._shared(name)
+            values.setflags(write=False)
+        return self._axes[name]
+
+    def _shared(self, name: str) -> np.ndarray:
         place = "time" if name == "t" else name
         if place not in self.file["dimensions"]:
             raise ValueError(f"the file has no dimensions/{place}, which holds its positions")

@@ -40,7 +40,7 @@ class Filled:
     """
 
     def __init__(self, array, name: str, follow_links: bool = False):
-        if not hasattr(array, "dtype") or not array.shape:
+        if not hasattr(array, "dtype") or array.shape is None:  # a group, or no values
             raise ValueError(f"{name} is no array of values")
         readable(array, follow_links)
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
