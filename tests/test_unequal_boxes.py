@@ -63,6 +63,13 @@ def function(grid, k, *x):
     return value
 
 
+def shells(grid):
+    """``{k: shell}`` of every retained mode, as wide as the box's lowest frequency."""
+    turns = [2 if kind == "periodic" else 1 for kind in grid.boundary]
+    width = min(t * math.pi / side for t, side in zip(turns, grid.lengths))
+    return {k: math.floor(math.sqrt(mu) / width + 1e-9) for k, mu in modes(grid)}
+
+
 def eigenvalue(mu):
     return 2.0 * (3.0 + mu) ** -2.2
 

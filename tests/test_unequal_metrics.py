@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from problems import box_name, unequal_boxes
-from test_unequal_boxes import function, modes
+from test_unequal_boxes import function, modes, shells
 
 import fdiff
 from fdiff import metrics
@@ -106,6 +106,21 @@ def test_the_h1_norm_is_the_sum_over_the_modes_of_the_box(grid):
         size += (1 + mu) * abs(c) ** 2
     row = energy.flatten(energy.h1_filter(u[None, None], grid))
     assert_allclose(grid.volume * (row**2).sum(), size, rtol=1e-11)
+
+
+@on(ALL)
+def test_energies_of_shells_are_sums_over_their_modes(grid):
+    u = grid.basis.inverse(grid.basis.project(grid.basis.forward(field(grid, 8, (3,)))))
+    points = np.meshgrid(*map(grid.points, range(grid.dim)), indexing="ij")
+    index = shells(grid)
+    energy = np.zeros((3, max(index.values()) + 1))
+    for k, shell in index.items():
+        e = np.conj(function(grid, k, *points))
+        c = grid.cell_volume * (u * e).sum(tuple(range(1, 1 + grid.dim)))
+        energy[:, shell] += np.abs(c) ** 2
+    found, count = metrics.spectrum(u, grid).value, energy.shape[1]
+    assert_allclose(found[:count], energy.mean(0), rtol=1e-10, atol=1e-13)
+    assert_allclose(found[count:], 0, atol=1e-13)  # of modes on the edge of the grid
 
 
 @on(ALL)

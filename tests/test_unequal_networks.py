@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from problems import box_name, unequal_boxes  # noqa: E402
-from test_unequal_boxes import function, modes  # noqa: E402
+from test_unequal_boxes import function, modes, shells  # noqa: E402
 
 import fdiff  # noqa: E402
 from fdiff import nn  # noqa: E402
@@ -83,13 +83,6 @@ def test_a_correction_reaches_the_networks_modes_and_no_others(grid):
             for i, n, kind in zip(k, n_modes, grid.boundary)
         ]
         assert (found[index] != 0) == all(inside), (index, k)
-
-
-def shells(grid):
-    """``{k: shell}`` of every retained mode, as wide as the box's lowest frequency."""
-    turns = [2 if kind == "periodic" else 1 for kind in grid.boundary]
-    width = min(t * math.pi / side for t, side in zip(turns, grid.lengths))
-    return {k: math.floor(math.sqrt(mu) / width + 1e-9) for k, mu in modes(grid)}
 
 
 @on(ALL)

@@ -258,4 +258,13 @@ ERRORS = [
         '"std": _rounded(np.sqrt(max(square[c], 0.0))),',
         "tests/test_dataset.py::test_samples_know_their_error_and_the_file_its_statistics",
     ),
+    Planted(
+        "shell-energies-half-spectrum",
+        "weights",
+        "the energy of a shell counts conjugate pairs once",
+        "fdiff/metrics/spectra.py",
+        "weights = np.broadcast_to(basis.weights, basis.shape)",
+        "weights = np.broadcast_to(1.0, basis.shape)",
+        "tests/test_unequal_metrics.py::test_energies_of_shells_are_sums_over_their_modes",
+    ),
 ]
