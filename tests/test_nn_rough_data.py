@@ -94,3 +94,17 @@ def test_noisy_fields_train_and_come_back_with_their_variance():
     drawn = fdiff.sample(run.score, grid, 200, steps=4, seed=3, dtype="float64").fields
     # Mean squares of 200 fields scatter by some per cent.
     assert drawn.var() == pytest.approx(fields.var(), rel=0.1)
+
+
+@pytest.mark.parametrize("lengths", [(1.0, 4.0), (4.0, 1.0)])
+def test_shells_reach_the_highest_frequency_of_any_axis(lengths):
+    """As many nodes on a box of 1 x 4: a band beyond the long side's frequencies counts."""
+    grid = fdiff.Grid((32, 32), lengths, "neumann")
+    kappa = np.sqrt(grid.basis.laplacian) / np.pi
+    # Along the long side frequencies end at 8 pi, along the short one at 32 pi.
+    band = (kappa > 14) & (kappa < 18)
+    spectrum = np.where(band, 1e-2, np.exp(-kappa))
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (8, *grid.basis.shape))
+    found = estimate_spectrum(signs * np.sqrt(spectrum), grid).eigenvalues(grid)
+    inside = (kappa > 15) & (kappa < 17)
+    np.testing.assert_allclose(found[inside], spectrum[inside], rtol=1e-6)
