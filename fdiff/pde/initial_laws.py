@@ -190,9 +190,10 @@ class FileInitial(Initial):
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:
-        from fdiff import dataset
+        from fdiff.dataset import Dataset
 
-        with dataset.open(self.path, self.boundary) as file:
+        with Dataset(self.path, self.boundary) as file:
+            file.grid  # noqa: B018  # what is wrong with it is said here and not by a thread
             # Threads take turns: a reader of samples keeps what it compares between calls.
             object.__setattr__(self, "_kept", (threading.Lock(), file))
             try:
@@ -203,7 +204,7 @@ class FileInitial(Initial):
     @contextmanager
     def _file(self) -> Iterator[Dataset]:
         """The open file: that of `kept_open`, or one for this time."""
-        from fdiff import dataset
+        from fdiff.dataset import Dataset
 
         kept = getattr(self, "_kept", None)
         if kept is not None:
@@ -211,7 +212,7 @@ class FileInitial(Initial):
             with lock:
                 yield file
         else:
-            with dataset.open(self.path, self.boundary) as file:
+            with Dataset(self.path, self.boundary) as file:
                 yield file
 
     def content(self, system: System, sample: int) -> str:
