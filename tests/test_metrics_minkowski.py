@@ -134,3 +134,15 @@ def test_perimeter_error_of_a_rescaled_wave_number():
 def test_only_two_axes():
     with pytest.raises(ValueError, match="2 axes"):
         minkowski(np.zeros((3, 8)), Grid((8,)), [0.0])
+
+
+def test_a_level_that_one_field_crosses_has_a_wide_interval_and_no_nan():
+    """Of six bumps one reaches a height that the others do not: a third of resamples miss it."""
+    grid = Grid((16, 16), 1.0, "neumann")
+    x, y = grid.coordinates()
+    bump = np.exp(-20 * ((x - 0.5) ** 2 + (y - 0.5) ** 2))
+    heights = np.array([0.1, 0.1, 0.1, 0.1, 0.1, 4.0])[:, None, None]
+    truth, samples = heights * bump, 1.5 * heights * bump
+    found = perimeter_error(samples, truth, grid)
+    assert np.isfinite([found.value, found.low, found.high]).all()
+    assert found.low <= found.value <= found.high

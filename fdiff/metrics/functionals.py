@@ -81,14 +81,22 @@ def euler_error(
 
 
 def relative_error(x: RealArray, y: RealArray, seed: int = 0) -> Estimate:
-    """``max |E x / E y - 1|`` over levels that the truth crosses; ``(samples, ..., levels)``."""
+    """``max |E x / E y - 1|`` over levels that the truth crosses; ``(samples, ..., levels)``.
+
+    Where so few fields cross a level that a bootstrap sample may have none of them, the least
+    perimeter that counts as crossing takes the place of ``E y`` there: the interval is wide.
+    """
     x, y = x.reshape(len(x), -1), y.reshape(len(y), -1)
     mean = y.mean(axis=0)
-    kept = mean > FLAT * mean.max()
+    least = FLAT * mean.max()
+    kept = mean > least
     if not kept.any():
         raise ValueError("the truth crosses none of the levels")
     return bootstrap_estimate(
-        lambda a, b: np.abs(a / b - 1).max(axis=-1), [x[:, kept], y[:, kept]], seed, floor=0.0
+        lambda a, b: np.abs(a / np.maximum(b, least) - 1).max(axis=-1),
+        [x[:, kept], y[:, kept]],
+        seed,
+        floor=0.0,
     )
 
 
