@@ -148,6 +148,14 @@ def test_all_common_fields_of_a_sample_must_agree():
     assert not both.known(prints(u, grid, "w")).any()
 
 
+def test_the_modes_do_not_depend_on_rounding_of_the_box():
+    """Of modes of one frequency, which rounding tells apart, the same ones are taken."""
+    boxes = [(2 * np.pi, 2 * np.pi), (6.28319, 2 * np.pi), (2 * np.pi, 6.28319)]
+    grids = [fdiff.Grid((16, 16), box, "neumann") for box in boxes]
+    modes = [prints(np.zeros((1, 1, 16, 16)), grid).modes.tolist() for grid in grids]
+    assert modes[0] == modes[1] == modes[2]
+
+
 def test_different_fields_of_one_law_are_not_known():
     u, grid = law(2000, 1, (8, 8))
     v, _ = law(2000, 2, (8, 8))

@@ -122,6 +122,7 @@ def test_only_cartesian_grids(tmp_path, kind):
     ("x", "words"),
     [
         (X**2, "not equidistant: steps are between 0.25 and 2.25"),
+        (X + 0.005 * (X == 1), "not equidistant: steps are between 0.495 and 0.505"),
         (X[::-1], "must increase; number 0 is 2.5, number 1 is 2"),
         (np.zeros(6), "must increase"),
         (np.where(X == 1, np.nan, X), "not all finite"),
@@ -129,6 +130,12 @@ def test_only_cartesian_grids(tmp_path, kind):
 )
 def test_nodes_that_are_no_grid_s_are_refused_with_numbers(tmp_path, x, words):
     assert words in refused(plain(tmp_path / "x.h5", positions={"x": x, "y": Y}))
+
+
+def test_nodes_that_were_written_with_four_digits_are_a_grid(tmp_path):
+    x = X + 1e-4 * np.sin(7 * X) * (X > 0) * (X < 2.5)
+    with dataset.open(plain(tmp_path / "x.h5", positions={"x": x, "y": Y})) as file:
+        assert_allclose(file.grid.lengths[1], 3.0, rtol=1e-6)
 
 
 def test_one_node_gives_no_length(tmp_path):
