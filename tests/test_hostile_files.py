@@ -350,6 +350,19 @@ def test_damage_that_ends_hdf5_is_met_in_a_child_and_said(folder, monkeypatch, c
     assert "x.h5" in said.out + said.err
 
 
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_a_reader_that_is_ended_from_outside_says_nothing_against_the_file(
+    folder, monkeypatch, capfd, end
+):
+    """As the system ends the process that takes the most memory."""
+    monkeypatch.setattr(checks, "verify", lambda *_: os.kill(os.getpid(), end))
+    assert main(["verify", str(folder / "x.h5")]) == 1
+    said = capfd.readouterr().err
+    assert f"ended by {end.name}" in said
+    assert "nothing is known to be wrong with the file" in said
+    assert "damage" not in said
+
+
 def test_doctor_says_what_is_the_matter_with_a_file(folder, capfd):
     path = folder / "x.h5"
     assert main(["doctor", str(path)]) == 0

@@ -13,8 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fdiff.errors import FileError
+from fdiff.errors import FileError, UnreadableHere
 from fdiff.inputs import following_links, follows
+
+# Signals by which a process ends itself; others come from outside.
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL")
 
 
 def examine(path: Path | str, progress: Callable[[int, int], None] | None = None) -> Examined:
@@ -23,6 +26,7 @@ def examine(path: Path | str, progress: Callable[[int, int], None] | None = None
 
     Raises:
         FileError: the file's damage ends HDF5 itself.
+        UnreadableHere: the process was ended from outside, as where memory runs out.
         ValueError, OSError: as these functions.
     """
     path = Path(path)
@@ -52,10 +56,7 @@ def _heard(pipe, child, path: Path, progress) -> Examined:
             kind, *content = pipe.recv()
         except EOFError:
             child.join()
-            raise FileError(
-                path, "", "a file that HDF5 can read", f"damage that {_ended(child.exitcode)}",
-                "restore the file, or make it again",
-            ) from None  # fmt: skip
+            raise _why_it_ended(path, child.exitcode) from None
         if kind == "progress":
             if progress is not None:
                 progress(*content)
@@ -65,15 +66,21 @@ def _heard(pipe, child, path: Path, progress) -> Examined:
             return content[0]
 
 
-def _ended(code: int) -> str:
-    """How a process ended, in words."""
-    if code >= 0:
-        return f"ends HDF5 itself (with status {code})"
+def _why_it_ended(path: Path, code: int) -> ValueError:
+    """The error for a process that ended without a word, by its exit status."""
     try:
         name = signal.Signals(-code).name
     except ValueError:
-        name = f"signal {-code}"
-    return f"ends HDF5 itself ({name})"
+        name = f"signal {-code}" if code < 0 else f"status {code}"
+    if code < 0 and name not in _CRASHES:
+        return UnreadableHere(
+            f"{path} was not read to its end: the process that read it was ended by {name}, as "
+            "where memory runs out; nothing is known to be wrong with the file"
+        )
+    return FileError(
+        path, "", "a file that HDF5 can read", f"damage that ends HDF5 itself ({name})",
+        "restore the file, or make it again",
+    )  # fmt: skip
 
 
 def _child(path: Path, follow: bool, pipe) -> None:
