@@ -16,6 +16,10 @@ class DivergenceError(ArithmeticError):
         super().__init__(message)
         self.time = time
 
+    def __reduce__(self):
+        # Else an error from another process, as of dask, could not be read there.
+        return type(self), (str(self), self.time)
+
 
 class UnreadableHere(ValueError):
     """A file that cannot be read here, though nothing is known to be wrong with it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import pickle
 import pkgutil
 import subprocess
 import sys
@@ -168,3 +169,17 @@ def test_no_module_is_hidden_by_a_public_name():
 def test_one_divergence_error_serves_samplers_and_integrators():
     assert fdiff.pde.DivergenceError is fdiff.solvers.DivergenceError
     assert fdiff.pde.DivergenceError is fdiff.errors.DivergenceError
+
+
+def test_errors_pass_between_processes_whole():
+    from fdiff import errors
+
+    for error in (
+        errors.DivergenceError("it diverged", 0.5),
+        errors.UnreadableHere("it is locked"),
+        errors.InUseError("it is in use"),
+        errors.FileError("x.h5", "grid", "a number", "a text", "restore it"),
+        errors.LinkRefused("x.h5", "", "a file", "a link"),
+    ):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

@@ -58,3 +58,17 @@ def test_fields_without_an_angle_are_refused():
         vendi_cosine(np.zeros((3, 8, 8)), GRID)
     with pytest.raises(ValueError, match="length > 0"):
         vendi_gaussian(np.ones((3, 8, 8)), GRID)
+
+
+@pytest.mark.parametrize("size", [1.0, 37.0, 1e-18, 1e20])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_the_median_distance_is_in_the_units_of_the_fields(size, dtype):
+    """So that the length of one set serves for others, whose largest values are not its own."""
+    u = (size * np.random.default_rng(0).standard_normal((7, *GRID.shape))).astype(dtype)
+    wide = u.astype(float)
+    pairs = [(i, j) for i in range(7) for j in range(i)]
+    expected = np.median([np.sqrt(((wide[i] - wide[j]) ** 2).mean()) for i, j in pairs])
+    assert_allclose(median_distance(u, GRID), expected, rtol=1e-5)
+    assert_allclose(
+        vendi_gaussian(u, GRID, length=expected).value, vendi_gaussian(u, GRID).value, rtol=1e-4
+    )
