@@ -338,6 +338,22 @@ def test_files_that_record_the_name_of_their_source_overlap_by_their_fields(tmp_
     assert len(dataset.overlap(paths[0], again)) == 8
 
 
+def test_names_decide_where_no_time_is_common(tmp_path):
+    a = source(tmp_path / "a.h5")
+    times = ("0.1,0.2", "0.3,0.4")
+    paths = [started(a, tmp_path / f"{i}.h5", times=t) for i, t in enumerate(times)]
+    for path in paths:
+        by_name(path, "0123456789abcdef")
+    assert len(dataset.overlap(*paths)) == 8
+
+
+def test_files_are_compared_at_the_last_time_that_both_store(tmp_path):
+    a = source(tmp_path / "a.h5")
+    paths = [started(a, tmp_path / f"{i}.h5", times=f"0.25,0.5,{i}") for i in (1, 2)]
+    copies = [foreign(path, path.with_name(f"copy{path.name}")) for path in paths]
+    assert len(dataset.overlap(*copies)) == 8
+
+
 def test_what_a_run_stores_is_small_and_comes_back(tmp_path):
     torch = pytest.importorskip("torch")
     from test_nn_trainer import TINY, two_humps
