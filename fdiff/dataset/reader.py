@@ -120,12 +120,12 @@ class Dataset:
     @cached_property
     def times(self) -> np.ndarray:
         """Stored times."""
-        with self._naming_the_file():
+        with self.naming_the_file():
             return np.asarray(self.view.axis("t"), float)
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:
-        with self._naming_the_file():
+        with self.naming_the_file():
             count = self.view.stored_shape[-1]
         named = self.provenance.get("fields")
         if named is not None and len(named) != count:
@@ -150,7 +150,7 @@ class Dataset:
         Raises:
             ValueError: a file that does not say what the boundary is, or whose nodes are no grid's.
         """
-        with self._naming_the_file():
+        with self.naming_the_file():
             grid, notes = self.view.grid, self.view.notes
         if notes:
             warnings.warn(f"{self.path}: {'; '.join(notes)}", stacklevel=3)
@@ -216,7 +216,7 @@ class Dataset:
         names = [field] if field is None or isinstance(field, str) else list(field)
         channels = [self.channel(name) for name in names]
         frame, rows = self.frame(time), self.usable(split)
-        with self._naming_the_file():
+        with self.naming_the_file():
             self.view.check(rows)
         out = np.empty((len(rows), len(channels), *self.grid.shape), np.float32)
         for i, row in enumerate(rows):
@@ -245,11 +245,11 @@ class Dataset:
 
         Values that the file marks as missing are NaN, as are those of a failed trajectory.
         """
-        with self._naming_the_file():
+        with self.naming_the_file():
             return np.asarray(self._sample(row)[...])
 
     def _frame(self, row: int, frame: int, channels: list[int]) -> np.ndarray:
-        with self._naming_the_file():
+        with self.naming_the_file():
             return np.moveaxis(self._sample(row)[frame][..., channels], -1, 0)
 
     def _require_finite(
@@ -283,7 +283,7 @@ class Dataset:
         return index - self.provenance.get("first", 0)
 
     @contextmanager
-    def _naming_the_file(self) -> Iterator[None]:
+    def naming_the_file(self) -> Iterator[None]:
         """Errors that the layout raises get the file's name."""
         try:
             yield
@@ -293,7 +293,7 @@ class Dataset:
             raise self._explained(error) from None
 
     def _sample(self, row: int):
-        with self._naming_the_file():
+        with self.naming_the_file():
             return self.view.data(row)
 
     def to_xarray(self):
@@ -330,7 +330,7 @@ class Dataset:
             ValueError: a parameter that the file does not record of every sample.
         """
         out = {}
-        with self._naming_the_file():
+        with self.naming_the_file():
             records = [self.view.parameters(row) for row in self.usable(split)]
         for name in names:
             if not all(name in record for record in records):
@@ -348,7 +348,7 @@ class Dataset:
         Law, seed and index where fdiff generated it, at any resolution; else a checksum.
         """
         for row in self.indices(split):
-            with self._naming_the_file():
+            with self.naming_the_file():
                 own = self.view.record(row)
             if own is not None:
                 yield own["identity"]

@@ -177,12 +177,14 @@ def regenerate(path: Path | str, sample: int, repair: bool = False) -> dict[str,
     with Dataset(path) as file:
         if file.provenance.get("kind") != "generated":
             raise ValueError(f"{path} was not made by `fdiff generate`: its recipe is unknown")
-        recipe = from_dict(file.provenance["recipe"])
-        row = _row(file, recipe, sample)
-        known, (stored, regions) = file.view.record(row), file.view.regions(row)
-        if known is not None and source.differs(recipe, known):
-            raise ValueError(f"{path}: {source.changed_sentence(recipe, [sample])}")
-        there = [bytes(part) for part in _stored(file, row, stored, regions)]
+        with file.naming_the_file():
+            _check_recipe(file)
+            recipe = from_dict(file.provenance["recipe"])
+            row = _row(file, recipe, sample)
+            known, (stored, regions) = file.view.record(row), file.view.regions(row)
+            if known is not None and source.differs(recipe, known):
+                raise ValueError(f"{path}: {source.changed_sentence(recipe, [sample])}")
+            there = [bytes(part) for part in _stored(file, row, stored, regions)]
     data = buffer(recipe)
     simulate(recipe, sample, data)
     pieces = layout_of(recipe).pieces([0] * max(recipe.samples, data.shape[-1]), sample, data)

@@ -46,7 +46,7 @@ def main() -> int:
     if given.json:
         print(json.dumps(figures))
     else:
-        print(json.dumps(figures, indent=1))
+        print(json.dumps({k: v for k, v in figures.items() if k != "others"}, indent=1))
     return int(figures["other"] > 0)
 
 

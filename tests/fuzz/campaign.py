@@ -27,7 +27,7 @@ from .damage import FILES, Damage
 from .uses import use
 
 SECONDS = 20  # of the processor, for one input
-WALL = 60  # seconds until an input that uses no processor is a hang
+WALL = 20  # seconds until an input that uses no processor is a hang
 MEMORY = 1 << 30  # bytes above what the libraries have at the start
 FILE_SHARE = 0.08  # of the inputs whose file becomes a pipe, a device, a folder, ...
 
@@ -223,11 +223,15 @@ def _surroundings(place: Path) -> dict[str, str]:
         if name in ("in", "said"):
             continue
         mode = path.lstat().st_mode
-        content = ""
-        if stat.S_ISREG(mode) and path.stat().st_size < 1 << 26:
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-        found[name] = f"{stat.S_IFMT(mode)} {content}"
+        found[name] = f"{stat.S_IFMT(mode)} {digest(path)}"
     return found
+
+
+def digest(path: Path) -> str:
+    """The content of a regular file that is not enormous, by its digest; "" of anything else."""
+    if not stat.S_ISREG(path.lstat().st_mode) or path.stat().st_size >= 1 << 26:
+        return ""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def counted(outcomes: Iterable[Outcome]) -> dict[str, Any]:
@@ -245,6 +249,7 @@ def counted(outcomes: Iterable[Outcome]) -> dict[str, Any]:
         "inputs": len(everything),
         **{verdict: total[verdict] for verdict in ("accepted", "clear", "other")},
         "kinds": dict(kinds),
+        "others": [asdict(one) for one in everything if one.verdict == "other"],
         "by_subject": {name: dict(counts) for name, counts in sorted(table.items())},
     }
 

@@ -45,6 +45,21 @@ def samples(path: Path, most: int | None = None) -> tuple[list[str], list[np.nda
         return [], found, times
 
 
+def everything(path: Path) -> dict[str, bytes]:
+    """The bytes of every dataset of a file, by name; of links their targets."""
+    found: dict[str, bytes] = {}
+
+    def visit(name: str, link) -> None:
+        if not isinstance(link, h5py.HardLink):
+            found[name] = repr(vars(link)).encode()
+        elif isinstance(file[name], h5py.Dataset):
+            found[name] = file[name][...].tobytes()
+
+    with h5py.File(path, "r") as file:
+        file.visititems_links(visit)
+    return found
+
+
 def _is_sample(file: h5py.File, key: str) -> bool:
     try:
         group = _inside(file, key)

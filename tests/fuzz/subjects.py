@@ -80,7 +80,9 @@ def prepare(folder: Path) -> list[Subject]:
     for run in ("run_one", "run_two", "run_conditional", "run_images"):
         for name, (ways, weight) in run_files.items():
             both = (uses.load_run, uses.resume_run)
-            subjects.append(Subject(run, (), f"{run}/{name}", ways, both, weight))
+            # How far a run came is no more than a remark, which a warning may take the place of.
+            free = name == "state.json"
+            subjects.append(Subject(run, (), f"{run}/{name}", ways, both, weight, free))
     subjects += [Subject(name, (), name, TOML, (uses.load_recipe,)) for name in recipes]
     subjects += [Subject("train.toml", (), "train.toml", TOML, (uses.read_config,), 4)]
     begun = ("begun.h5.partial", "begun.h5.partial.ledger", "recipe.toml")

@@ -177,7 +177,8 @@ class WellView(View):
     @cached_property
     def _records(self) -> list[dict[str, Any]]:
         """The records of all samples; none in a file of somebody else."""
-        texts = [v for k, v in sorted(self.file.attrs.items()) if k.startswith("fdiff_records")]
+        names = [k for k in self.file.attrs if isinstance(k, str) and k.startswith("fdiff_records")]
+        texts = [self.file.attrs[name] for name in sorted(names)]
         return sample_records(texts, self.file.filename, len(self.keys))
 
     def parameters(self, row: int) -> Mapping[str, float]:
