@@ -64,6 +64,7 @@ def test_every_key_of_a_description_is_needed(run, way):
         (lambda d: d["noise"].update(shift="15"), "noise.shift"),
         (lambda d: d["noise"].update(strange=1), "noise"),
         (lambda d: d["schedule"].update(type="Popen"), "schedule.type"),
+        (lambda d: d["schedule"].update(stop=-1.0), "schedule"),
         (lambda d: d["grid"].update(shape=[18, 0]), "grid.shape[1]"),
         (lambda d: d["grid"].update(shape=[18, 10**12]), "grid.shape[1]"),
         (lambda d: d["grid"].update(lengths=[2.0]), "grid.lengths"),
@@ -215,6 +216,18 @@ def test_a_symbolic_link_is_followed_only_where_that_is_asked_for(run, tmp_path)
         load(run)
     with inputs.following_links():
         assert load(run).fields == ("u",)
+
+
+def test_a_training_writes_through_no_link(run, tmp_path):
+    victim = tmp_path / "victim"
+    for name in ("training.lock", "optimizer.safetensors"):
+        victim.write_text("kept")
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(victim)
+        with pytest.raises(errors.LinkRefused, match=name):
+            resume(run)
+        assert victim.read_text() == "kept"
+        (run / name).unlink()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 
 from fdiff import dataset
 from fdiff.grid import Grid
+from fdiff.inputs import follows
 from fdiff.levels import restrict_field
 
 
@@ -21,7 +22,8 @@ class TrajectoryDataset(torch.utils.data.Dataset):
     ``fields``: names, or None for all. ``times``: stored times to use, or None for all; item
     ``i`` is sample ``i // len(times)`` at time ``i % len(times)``. ``split`` as in
     `fdiff.dataset.Dataset.indices`. ``resolution``: nodes per axis, by restriction. ``boundary``
-    as in `fdiff.dataset.open`. Trajectories that are recorded as failed are left out.
+    and ``follow_links`` as in `fdiff.dataset.open`. Trajectories that are recorded as failed are
+    left out.
 
     Nothing is loaded before it is asked for, and every process opens the file for itself, so a
     `DataLoader` may have workers however it starts them.
@@ -35,9 +37,11 @@ class TrajectoryDataset(torch.utils.data.Dataset):
         split: str | None = None,
         resolution: int | tuple[int, ...] | None = None,
         boundary: dataset.Boundary | None = None,
+        follow_links: bool | None = None,
     ):
         self.path, self.boundary = Path(path), boundary
-        with dataset.open(path, boundary) as file:
+        self._follow = follows(follow_links)
+        with dataset.open(path, boundary, self._follow) as file:
             names = file.field_names if fields is None else fields
             self.fields = (names,) if isinstance(names, str) else tuple(names)
             for name in self.fields:
@@ -63,7 +67,7 @@ class TrajectoryDataset(torch.utils.data.Dataset):
             raise IndexError(f"item {index} of {len(self)}")
         sample, frame = divmod(index % len(self), len(self.frames))
         if self._file is None:
-            self._file = dataset.open(self.path, self.boundary)
+            self._file = dataset.open(self.path, self.boundary, self._follow)
         values = self._file.state(self.rows[sample], self.fields, self.times[frame])
         values = np.ascontiguousarray(values, dtype=np.float32)
         if self.grid != self.native:

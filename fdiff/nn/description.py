@@ -18,7 +18,7 @@ from torch import Tensor
 from fdiff.described import Item, check_box
 from fdiff.errors import FileError, UnknownVersion
 from fdiff.inputs import read_json
-from fdiff.nn.checkpoint import KINDS
+from fdiff.nn.checkpoint import KINDS, object_from_json
 from fdiff.nn.config import Config, DenoiserConfig, NetworkConfig, TrainingConfig
 from fdiff.nn.spectrum import ShellSpectrum
 
@@ -124,6 +124,17 @@ def _object(item: Item, *kinds: str) -> None:
             part.number()
     if KINDS[name] is ShellSpectrum:
         _shells(parts)
+    try:
+        object_from_json(item.value)
+    except ValueError as error:  # the class says what else it expects
+        said = str(error)
+        raise FileError(
+            item.file,
+            item.name,
+            "a sound object",
+            said,
+            message=f"{item.file}: {item.name}: {said}",
+        ) from None
 
 
 def _shells(parts) -> None:

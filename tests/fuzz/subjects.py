@@ -79,7 +79,11 @@ def prepare(folder: Path) -> list[Subject]:
                  "optimizer.safetensors": (TENSORS, 3)}  # fmt: skip
     for run in ("run_one", "run_two", "run_conditional", "run_images"):
         for name, (ways, weight) in run_files.items():
-            both = (uses.load_run, uses.resume_run)
+            # Weights are read by who samples, the optimiser's state by who goes on.
+            both = {
+                "model.safetensors": (uses.load_run,),
+                "optimizer.safetensors": (uses.resume_run,),
+            }.get(name, (uses.load_run, uses.resume_run))
             # How far a run came is no more than a remark, which a warning may take the place of.
             free = name == "state.json"
             subjects.append(Subject(run, (), f"{run}/{name}", ways, both, weight, free))
