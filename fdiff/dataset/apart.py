@@ -79,7 +79,7 @@ def _why_it_ended(path: Path, code: int) -> ValueError:
         )
     return FileError(
         path, "", "a file that HDF5 can read", f"damage that ends HDF5 itself ({name})",
-        "restore the file, or make it again",
+        "restore the file from where it came",
     )  # fmt: skip
 
 

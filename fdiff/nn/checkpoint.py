@@ -30,7 +30,7 @@ OTHER_NETWORK = (
     "the weights belong to another network, or the file is damaged: build it with the run's own "
     "configuration"
 )
-DAMAGED = "it is truncated or damaged: train again, or restore the file"
+DAMAGED = "it is truncated or damaged: restore the file, or train into another directory"
 MOST_HEADER = 100_000_000  # bytes of a safetensors header, as its own library has it
 
 # What `run.json` may hold by the name of its class: plain numbers, no code.
@@ -178,7 +178,7 @@ def check_tensor(name: str, value: Tensor, like: Tensor, source: str) -> None:
     if value.is_floating_point() and not torch.isfinite(value).all():
         raise FileError(
             source, name, "finite numbers", "others",
-            "the file is damaged, or the training had diverged: train again",
+            "it is damaged, or the training diverged: restore it, or train into another directory",
         )  # fmt: skip
 
 
