@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pickle
+import pickle
 import pkgutil
 import subprocess
 import sys
@@ -183,3 +184,12 @@ def test_errors_pass_between_processes_whole():
     ):
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+def test_errors_come_back_from_other_processes():
+    from fdiff.nn import TrainingDiverged
+
+    error = pickle.loads(pickle.dumps(TrainingDiverged("the loss is nan", [1.0])))
+    assert (str(error), error.batch) == ("the loss is nan", [1.0])
+    error = pickle.loads(pickle.dumps(fdiff.errors.DivergenceError("not finite", 0.5)))
+    assert (str(error), error.time) == ("not finite", 0.5)

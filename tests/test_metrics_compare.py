@@ -190,3 +190,23 @@ def test_metrics_load_neither_torch_nor_numba():
         "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("level", [0.0, 3.0])
+def test_samples_that_do_not_vary_are_measured(level):
+    """What a collapsed generator gives: every shell lacks all of its energy."""
+    grid = Grid((16, 16), 1.0, "neumann")
+    truth = SquaredExponentialCovariance(1.0, 0.2).sample(grid, 30, seed=0)
+    rows = {row.metric: row for row in compare(np.full((20, 16, 16), level), truth, grid)}
+    assert rows["spectrum_error"].value == 1.0
+    assert rows["std"].value < 1e-7
+    assert "kurtosis" not in rows
+    assert rows["vendi_gaussian"].value == pytest.approx(1.0)
+
+
+def test_values_beyond_the_fourth_powers_of_float64_are_refused():
+    grid = Grid((8, 8))
+    u = 1e100 * np.random.default_rng(0).standard_normal((5, 8, 8))
+    with pytest.raises(ValueError, match=r"up to .*e\+100, whose fourth powers"):
+        compare(u, u, grid)

@@ -127,5 +127,5 @@ def test_a_run_of_one_field_takes_fields_with_and_without_the_axis():
 def test_a_channel_that_does_not_vary_is_named():
     data = fields(8)
     data[:, 1] = 0.0
-    with pytest.raises(ValueError, match="channel 1 of the fields: the data do not vary"):
+    with pytest.raises(ValueError, match="field1: the data do not vary"):
         nn.train(data, GRID, TINY)

@@ -36,7 +36,7 @@ def coefficients(fields: np.ndarray, grid: fdiff.Grid) -> np.ndarray:
 def test_a_noise_floor_keeps_its_variance_on_the_grid_and_is_bounded_beyond(grid):
     floor = 0.5
     c = coefficients(with_floor(grid, 300, floor), grid)
-    with pytest.warns(SpectrumWarning, match="on the grid it is kept as it is"):
+    with pytest.warns(SpectrumWarning, match="Samples on this grid keep that spectrum"):
         found = estimate_spectrum(c, grid)
     measured = (grid.basis.weights * np.abs(c) ** 2).mean(0).sum()
     assert found.trace(grid) == pytest.approx(measured, rel=0.05)

@@ -66,6 +66,32 @@ def test_two_fields_of_very_different_size_train_together(tmp_path):
     np.testing.assert_allclose(drawn.std((0, 2, 3)) / both.std((0, 2, 3)), 1.0, rtol=0.15)
 
 
+@pytest.mark.parametrize("power", [-50, -1, 1, 10, 60])
+def test_on_few_shells_rounding_does_not_choose_the_spectrum(power):
+    """Two tails of two parameters that meet all points they are fitted to differ by no residual."""
+    grid = fdiff.Grid((8, 16), (1.0, 2.0))
+    c = fdiff.BesselCovariance(1.0, 25.0, 2.0).sample_coefficients(grid, 20, seed=0)
+    one, two = (nn.estimate_spectrum(factor * c, grid) for factor in (1.0, 2.0**power))
+    assert one.tail == two.tail
+    np.testing.assert_allclose(
+        two.eigenvalues(grid.refine(2)) / 4.0**power, one.eigenvalues(grid.refine(2)), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((1e-60,), r"field a range over .*e-60; networks compute in float32.*multiply the field"),
+        ((1e37,), "field a range over .*multiply the field by a constant"),
+        ((1.0, 1e-22), "those of field b over .*-22; all fields get one noise"),
+    ],
+)
+def test_sizes_that_float32_does_not_hold_are_refused_by_name(sizes, message):
+    u = np.concatenate([fields().astype(float) * size for size in sizes], axis=1)
+    with pytest.raises(ValueError, match=message):
+        nn.train(u, GRID, CONFIG, names=["a", "b"][: len(sizes)])
+
+
 @pytest.mark.parametrize("kind", [WienerDenoiser, PlainDenoiser])
 def test_units_change_no_bit_of_a_denoiser_or_its_loss(kind):
     """Against the same denoiser whose units are set to one, at a size that float32 holds."""

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from fdiff.grid import Grid
 from fdiff.metrics import energy, functionals, pointwise, sliced, spectra, vendi
 from fdiff.metrics.estimate import Estimate
@@ -195,6 +197,19 @@ def _euler_error(x: Prepared, y: Prepared) -> Estimate | None:
     return functionals.error_of_largest(x.minkowski.euler, y.minkowski.euler, x.seed)
 
 
+def _kurtosis(x: Prepared, y: Prepared) -> Estimate | None:
+    mean, square = x.moments[:, :2].mean(axis=0)
+    if square - mean**2 <= np.finfo(np.float32).eps ** 2 * square:
+        return None  # samples that do not vary have none
+    return pointwise.kurtosis_from_moments(x.moments, x.seed)
+
+
+def _vendi_cosine(x: Prepared, y: Prepared) -> Estimate | None:
+    if not x.raw.reshape(len(x.raw), -1).any(axis=1).all():
+        return None  # a field that is zero has no angle to others
+    return vendi.vendi_cosine(x.raw, x.grid)
+
+
 METRICS: dict[str, Callable[[Prepared, Prepared], Estimate | None]] = {
     "energy_distance": _energy_distance,
     "energy_distance_h1": _energy_distance_h1,
@@ -204,13 +219,13 @@ METRICS: dict[str, Callable[[Prepared, Prepared], Estimate | None]] = {
     "spectrum_error_10_19": _shells(10, 19),
     "spectrum_error_20_31": _shells(20, 31),
     "std": lambda x, y: pointwise.std_from_moments(x.moments, x.scale.unit, x.seed),
-    "kurtosis": lambda x, y: pointwise.kurtosis_from_moments(x.moments, x.seed),
+    "kurtosis": _kurtosis,
     "pointwise_w1": lambda x, y: pointwise.w1_from_tables(
         y.bins.table(x.fields), y.own_table, x.seed
     ),
     "gradient_w1": lambda x, y: pointwise.w1_in_units_of(x.slope, y.slope, x.seed),
     "perimeter_error": _perimeter_error,
     "euler_error": _euler_error,
-    "vendi_cosine": lambda x, y: vendi.vendi_cosine(x.raw, x.grid),
+    "vendi_cosine": _vendi_cosine,
     "vendi_gaussian": lambda x, y: vendi.vendi_gaussian(x.raw, x.grid, y.median_distance),
 }

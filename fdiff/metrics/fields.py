@@ -14,6 +14,7 @@ from fdiff.values import real_values, require_finite
 
 RealArray = NDArray[np.floating]
 
+LARGEST = 1e75  # values up to here have fourth powers in float64
 BLOCK_VALUES = 1 << 23  # grid values worked on at a time: bounds the memory to some 100 MB
 
 
@@ -37,6 +38,12 @@ def as_fields(u: Any, grid: Grid, minimum: int = 2) -> RealArray:
     if len(fields) < minimum:
         raise ValueError(f"need at least {minimum} samples, got {len(fields)}")
     require_finite(fields, "fields to compare")
+    largest = max(float(fields.max()), -float(fields.min()))
+    if largest > LARGEST:
+        raise ValueError(
+            f"the fields to compare have values up to {largest:.1e}, whose fourth powers are "
+            "beyond float64: divide them by a constant"
+        )
     return fields
 
 

@@ -117,7 +117,8 @@ def moments(fields: RealArray) -> RealArray:
 
 def std_from_moments(table: RealArray, unit: float, seed: int = 0) -> Estimate:
     def statistic(m: RealArray) -> RealArray:
-        return unit * np.sqrt(m[..., 1] - m[..., 0] ** 2)
+        # Of fields that do not vary, rounding may leave less than nothing.
+        return unit * np.sqrt(np.maximum(m[..., 1] - m[..., 0] ** 2, 0.0))
 
     return bootstrap_estimate(statistic, [table], seed, floor=0.0)
 

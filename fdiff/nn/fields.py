@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +14,8 @@ from fdiff.covariance import CovarianceOperator
 from fdiff.grid import Grid
 from fdiff.values import real_values, require_finite
 
+# Ranges of values that training takes, and the largest ratio of two fields' ranges.
+SMALLEST, LARGEST, MOST_UNEQUAL = 1e-30, 1e30, 1e19
 PIECE = 256  # fields restricted at a time: bounds the memory in float64
 
 
@@ -46,6 +49,36 @@ def checked_fields(fields, grid: Grid, split: str) -> np.ndarray:
         raise ValueError("one training field has no spread about its mean: give at least two")
     require_finite(fields, f"{split} fields")
     return fields
+
+
+def check_sizes(fields: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse fields whose values lie where float32 has no room for their squares and products.
+
+    ``fields``: ``(samples, channels, ...)``; the range of the values of each channel is what
+    counts. Fields that do not vary, or are not numbers, are for other checks to refuse.
+
+    Raises:
+        ValueError: a channel that is too small or too large, or two of very different sizes, which
+            one noise for all cannot serve in float32.
+    """
+    if fields.ndim < 2 or not fields.size:
+        return
+    axes = (0, *range(2, fields.ndim))
+    spread = fields.max(axes).astype(float) - fields.min(axes).astype(float)
+    for name, size in zip(names, spread):
+        if np.isfinite(size) and size > 0 and not SMALLEST <= size <= LARGEST:
+            raise ValueError(
+                f"the values of field {name} range over {size:.1e}; networks compute in float32, "
+                f"which has room for {SMALLEST:.0e} to {LARGEST:.0e}: multiply the field by a "
+                "constant"
+            )
+    low, high = int(np.argmin(spread)), int(np.argmax(spread))
+    if 0 < spread[low] < spread[high] / MOST_UNEQUAL and np.isfinite(spread[high]):
+        raise ValueError(
+            f"the values of field {names[high]} range over {spread[high]:.1e}, those of field "
+            f"{names[low]} over {spread[low]:.1e}; all fields get one noise, beside which float32 "
+            "does not hold the smaller one: multiply one of them by a constant, or train them apart"
+        )
 
 
 def restricted(fields: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:

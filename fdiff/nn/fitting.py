@@ -24,7 +24,7 @@ from fdiff.nn.board import Board, open_writer
 from fdiff.nn.condition import Conditions
 from fdiff.nn.config import Config, NetworkConfig
 from fdiff.nn.description import FORMAT, read_description
-from fdiff.nn.fields import checked_fields, level_grids, restricted
+from fdiff.nn.fields import check_sizes, checked_fields, level_grids, restricted
 from fdiff.nn.parallel import Team
 from fdiff.nn.precondition import Denoiser
 from fdiff.nn.progress import Progress
@@ -89,6 +89,7 @@ def train(
     elif len(names) != channels:
         raise ValueError(f"{list(names)} are not names for the {channels} channels of the fields")
     check_fit(config, grid, channels, network)
+    check_sizes(fields, names)
     finest = max(level_grids(grid, config.training.levels), key=lambda g: g.size)
     # Restricted once: what lies beyond the finest level must not enter mean or spectrum.
     original, fields = fields, _restricted(fields, grid, finest)
@@ -119,7 +120,7 @@ def train(
                 claim(directory)
             if network is not None:
                 _refuse_options_of(network, config)
-            description = _described(fields, finest, config, network, parameters) | about
+            description = _described(fields, finest, names, config, network, parameters) | about
             trainer = _trainer(description, fields, config, validation, team, network, told)
         # Of what was given, which the trainer has checked: a level may have too few modes.
         known = Fingerprints.of(original, grid, names)
@@ -217,7 +218,9 @@ def _train_and_save(
     team.wait()
 
 
-def _described(fields, grid: Grid, config: Config, network, parameters) -> dict[str, Any]:
+def _described(
+    fields, grid: Grid, names: Sequence[str], config: Config, network, parameters
+) -> dict[str, Any]:
     """What ``run.json`` holds of a new run: all that its denoiser is made from."""
     # Checked before anything is estimated from them.
     checked_fields(fields, grid, "training")
@@ -226,7 +229,7 @@ def _described(fields, grid: Grid, config: Config, network, parameters) -> dict[
     mean = estimate_mean(c if channels > 1 else c[:, 0], grid)
     mean = Field(augment.symmetrised(mean.values, grid, config.training.symmetries), grid)
     centred = c - grid.basis.forward(mean.values)
-    covariance = estimate_spectra(centred, grid)
+    covariance = estimate_spectra(centred, grid, names)
     return {
         "format": FORMAT,
         "grid": files.to_json(grid),

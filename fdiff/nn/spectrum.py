@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import final
@@ -18,6 +19,8 @@ from fdiff.shells import axis_shells, shell_index
 
 # Beyond this many modes a tail's trace is summed along shells, not modes.
 TAIL_REFINEMENT = 4
+# Sum of squares of residuals of log c, up to which a fit meets its points.
+EXACT_FIT = 1e-20
 
 
 @final
@@ -81,10 +84,13 @@ def _tail_trace(operator: ShellSpectrum, grid: Grid) -> float:
     return (finest - total) / (1 - ratio)
 
 
-def estimate_spectrum(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum:
+def estimate_spectrum(
+    coefficients: np.ndarray, grid: Grid, name: str = "the data"
+) -> ShellSpectrum:
     """Mean of ``|c_k|^2`` over the samples (and channels) and each shell of `fdiff.shells`.
 
-    ``coefficients``: ``(samples, [channels,] *basis.shape)``, the mean removed. Shells up to the
+    ``coefficients``: ``(samples, [channels,] *basis.shape)``, the mean removed; ``name`` is what a
+    warning calls them. Shells up to the
     highest frequency of an axis are used, and a tail is fitted to the last of them. Towards the
     corners of the grid's box of modes the tail holds too.
 
@@ -105,10 +111,10 @@ def estimate_spectrum(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum:
     slope = -2.0 * grid.dim - 2.0
     intercept = float(np.log(values[-1]) - slope * np.log(places[-1]))
     warnings.warn(
-        f"at the end of the grid {grid.shape} the spectrum of the data goes like "
-        f"frequency^{found.exponent:.1f}, which does not say how it goes on: on the grid it is "
-        f"kept as it is, beyond it is taken to fall like frequency^{slope:.0f}. Noise in the data "
-        "is such a case, and so are fields that need a finer grid",
+        f"at the end of the grid {grid.shape} the spectrum of {name} goes like "
+        f"frequency^{found.exponent:.1f}, which does not say how it goes on (noise in the data, or "
+        "too coarse a grid). Samples on this grid keep that spectrum; on finer grids it is taken "
+        f"to fall like frequency^{slope:.0f}",
         SpectrumWarning,
         stacklevel=2,
     )
@@ -139,7 +145,9 @@ def _floats(values: np.ndarray) -> tuple[float, ...]:
     return tuple(map(float, values))
 
 
-def estimate_spectra(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum | ChannelCovariance:
+def estimate_spectra(
+    coefficients: np.ndarray, grid: Grid, names: Sequence[str] | None = None
+) -> ShellSpectrum | ChannelCovariance:
     """`estimate_spectrum` of each channel; ``coefficients``: ``(samples, channels, *basis.shape)``.
 
     Raises:
@@ -147,24 +155,29 @@ def estimate_spectra(coefficients: np.ndarray, grid: Grid) -> ShellSpectrum | Ch
     """
     found = []
     for channel in range(coefficients.shape[1]):
+        name = f"channel {channel}" if names is None else f"field {names[channel]}"
         try:
-            found.append(estimate_spectrum(coefficients[:, channel], grid))
+            found.append(estimate_spectrum(coefficients[:, channel], grid, name))
         except ValueError as error:
-            raise ValueError(f"channel {channel} of the fields: {error}") from None
+            raise ValueError(f"{name}: {error}") from None
     return found[0] if len(found) == 1 else ChannelCovariance(tuple(found))
 
 
 def _fit_tail(kappa: np.ndarray, values: np.ndarray) -> tuple[str, float, float]:
-    """The better of ``log c`` linear in ``kappa`` and in ``log kappa`` over the last shells."""
+    """The better of ``log c`` linear in ``kappa`` and in ``log kappa`` over the last shells.
+
+    Two shells fit both: then it is the first.
+    """
     positive = np.flatnonzero(kappa > 0)
-    last = positive[-max(2, int(0.4 * len(positive))) :]
+    last = positive[-max(3, int(0.4 * len(positive))) :]
     fits = []
     for tail, place in (("exponential", kappa[last]), ("power", np.log(kappa[last]))):
         design = np.stack([np.ones_like(place), place], 1)
         (intercept, slope), *_ = np.linalg.lstsq(design, np.log(values[last]), rcond=None)
         residual = np.log(values[last]) - intercept - slope * place
         fits.append((float(residual @ residual), tail, float(slope), float(intercept)))
-    _, tail, slope, intercept = min(fits)
+    # Rounding must not choose between two fits that meet all points.
+    _, tail, slope, intercept = min(fits, key=lambda fit: max(fit[0], EXACT_FIT))
     return tail, slope, intercept
 
 

@@ -51,6 +51,9 @@ class TrainingDiverged(ArithmeticError):
         super().__init__(message)
         self.batch = batch
 
+    def __reduce__(self):
+        return TrainingDiverged, (*self.args, self.batch)
+
 
 @final
 class MultilevelTrainer:

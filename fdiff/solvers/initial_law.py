@@ -96,12 +96,7 @@ def warn_of_prior_start(score: Score, grid: Grid, t: float, solver: Solver) -> N
     if error is None:
         consequence = "how much that costs this score does not tell"
     else:
-        size = "large" if error.total_std > 0 else "small"
-        consequence = (
-            f"samples come out with a standard deviation that is {abs(error.total_std):.2%} too "
-            f"{size} (mode by mode, {error.std:.2%} wrong in the root mean square) and a mean that "
-            f"is {error.mean:.2%} of the standard deviation off"
-        )
+        consequence = "samples come out with " + " and ".join(_consequences(error))
     exact = error is not None or type(score).marginal is not Score.marginal
     longer = "a schedule that goes on until m is below 0.01"
     # With a short memory it is single modes of the data that stand out of the noise.
@@ -114,3 +109,22 @@ def warn_of_prior_start(score: Score, grid: Grid, t: float, solver: Solver) -> N
         InitialLawWarning,
         stacklevel=3,
     )
+
+
+def _consequences(error: InitialLawError) -> list[str]:
+    """In words, the parts of the error that are not negligible beside `TOLERATED`."""
+    parts = []
+    if error.std > TOLERATED / 10:
+        size = "large" if error.total_std > 0 else "small"
+        parts.append(
+            f"a standard deviation that is {_percent(abs(error.total_std))} too {size} (mode by "
+            f"mode, {_percent(error.std)} wrong in the root mean square)"
+        )
+    if error.mean > TOLERATED / 10:
+        parts.append(f"a mean that is off by {_percent(error.mean)} of the standard deviation")
+    return parts
+
+
+def _percent(share: float) -> str:
+    """Two digits, to be followed by what it is a share of; above ten as a multiple."""
+    return f"{share:.0f} times the size" if share > 10 else f"{float(f'{100 * share:.2g}'):g} %"
