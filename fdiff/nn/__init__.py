@@ -1,5 +1,6 @@
 """Networks on functions, their training on several grids, and the scores that they become."""
 
+from fdiff.covariance import ChannelCovariance
 from fdiff.nn.adapter import TimeAsChannel
 from fdiff.nn.checkpoint import copy_into, read_tensors, write_tensors
 from fdiff.nn.condition import Conditions
@@ -27,10 +28,14 @@ from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
 from fdiff.nn.unet import UNet
 from fdiff.nn.uno import UNO
 
+# The name of `fdiff.ChannelCovariance` in programs written for fdiff 0.1.0.
+ChannelSpectra = ChannelCovariance
+
 __all__ = [
     "FNO",
     "PREDICTIONS",
     "UNO",
+    "ChannelSpectra",
     "Conditions",
     "Config",
     "Denoiser",
