@@ -347,7 +347,7 @@ def test_missing_shards_are_all_named(tmp_path, capsys):
     alone.parent.mkdir()
     alone.write_bytes(whole.read_bytes())
     said = sentence(alone, UnreadableHere)
-    assert "3 shards x.0-of-3.h5, x.1-of-3.h5, x.2-of-3.h5 (3 in all) are missing" in said
+    assert "3 shards x.0-of-3.h5, x.1-of-3.h5, x.2-of-3.h5 are missing" in said
     assert not DANGEROUS.search(said_by(capsys, "verify", alone))
     first = tmp_path / "x.0-of-3.h5"
     kept = first.read_bytes()
@@ -365,6 +365,46 @@ def test_missing_shards_are_all_named(tmp_path, capsys):
     report = verify(whole)
     assert (list(report["unreadable"]), report["damaged"]) == ([4, 5], {})
     assert "has no sample 0004" in report["unreadable"][4]
+
+
+def test_every_command_names_the_missing_shard(tmp_path, capsys):
+    pytest.importorskip("torch")
+    _, whole = sharded(tmp_path, 2)
+    (tmp_path / "x.1-of-2.h5").unlink()
+    config, run = tmp_path / "t.toml", tmp_path / "run"
+    config.write_text(
+        "[network]\nhidden_channels = 4\nn_layers = 1\nn_modes = 8\n"
+        "[training]\nlevels = [16]\nsteps = [1]\nbatch_size = [2]\n"
+    )
+    for command in (
+        ("show", whole, "--sample", 4, "--out", tmp_path / "p.png"),
+        ("train", whole, "--config", config, "--time", 1, "--out", run),
+        ("evaluate", whole, "--against", whole, "--time", 1),
+    ):
+        assert "its shard x.1-of-2.h5 (2 in all) is missing" in said_by(capsys, *command)
+    assert main(["show", str(whole), "--sample", "2", "--out", str(tmp_path / "p.png")]) == 0
+    with dataset.open(whole) as file, pytest.raises(UnreadableHere, match=r"x\.1-of-2\.h5"):
+        file.trajectory(5)
+
+
+def test_shards_are_those_beside_the_file_wherever_one_works(tmp_path, monkeypatch):
+    _, whole = sharded(tmp_path, 2)
+    expected = dataset.open(whole).fields()
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    (apart / "x.h5").write_bytes(whole.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert "2 shards x.0-of-2.h5, x.1-of-2.h5 are missing" in sentence(
+        apart / "x.h5", UnreadableHere
+    )
+    # HDF5 itself would take other shards of the same names from where this variable points.
+    for i in range(2):
+        shards.generate(small(samples=6, seed=5), apart / "x.h5", i, 2, force=True)
+    monkeypatch.setenv("HDF5_EXT_PREFIX", str(apart))
+    monkeypatch.chdir(apart)
+    with dataset.open(whole) as file:
+        assert (file.fields() == expected).all()
+        assert (file.trajectory(4)[-1, ..., 0] == expected[4, 0]).all()
 
 
 def foreign(path, names, without=()):

@@ -1,6 +1,7 @@
 """Initial states from a file or a folder: the law is what it holds, not what it is called."""
 
 import json
+import re
 from dataclasses import replace
 
 import h5py
@@ -127,9 +128,33 @@ def test_a_source_that_is_gone_is_told_and_its_dataset_stays_intact(tmp_path, ca
     assert "a.h5, which is not there" in said.err
     # The grid is too coarse, and no finer one can be tried.
     assert "not resolved by the grid" in said.err
+    # Commands that need it say which it is.
+    status, said = line(capsys, "show", out, "--sample", 1, "--out", tmp_path / "p.png")
+    assert status == 0
+    assert f"no finer grid was tried: sample 1 starts from {a}, which is not there" in said.err
+    status, said = line(capsys, "regenerate", out, "--sample", 1)
+    assert status == 1
+    assert f"sample 1 of {out} starts from {a}, which is not there: bring it back" in said.err
     # The same content under its new name goes on with the dataset.
     started(moved, out)
     assert verify(out)["damaged"] == {}
+
+
+def test_no_grid_is_advised_from_another_source_than_the_recorded_one(tmp_path, capsys):
+    a = source(tmp_path / "a.h5", resolution=(64, 64))
+    out, picture = started(a, tmp_path / "x.h5"), tmp_path / "p.png"
+    for command in (("verify", out), ("show", out, "--out", picture)):
+        assert re.search(r"--resolution \d+,\d+ resolves", line(capsys, *command)[1].err)
+    b = source(tmp_path / "b.h5", seed=9, resolution=(64, 64))
+    a.write_bytes(b.read_bytes())
+    for command in (("verify", out), ("show", out, "--out", picture)):
+        status, said = line(capsys, *command)
+        assert status == 0
+        assert "not resolved by the grid" in said.err
+        assert "whose content is not the one recorded" in said.err
+        assert "no finer grid was tried: sample" in said.err
+        assert "--resolution" not in said.err
+        assert "--dry-run" not in said.err
 
 
 def test_a_source_that_cannot_be_read_says_nothing_against_its_dataset(tmp_path):

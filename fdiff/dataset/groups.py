@@ -47,27 +47,34 @@ def sample_names(file, ours: bool) -> list[str]:
     return found
 
 
-def open_sample(file, name: str):
-    """The group of a sample.
+def open_sample(file, name: str, follow_links: bool = False):
+    """The group of a sample. Where it lies in another file, that is the one beside this file: HDF5
+    itself would also look in the working folder, and first where HDF5_EXT_PREFIX points.
 
     Raises:
         UnreadableHere, OSError: it lies in another file (a shard) that is missing or cannot be
             opened; missing ones are named, all of them.
         ValueError: the file's structure is damaged.
     """
+    linked = _link(file, name)
+    if linked is not None:
+        return _open_linked(file, *linked, follow_links)
     try:
         return file[name]
     except (KeyError, OSError, RuntimeError) as error:
-        place = _link(file, name)
-        if place is None:
-            raise ValueError(
-                f"{file.filename}: the group {name} cannot be opened: the file's structure is "
-                "damaged"
-            ) from error
-        part, inside = place
-        if not part.exists():
-            raise UnreadableHere(missing_parts(file)) from None
-        open_hdf5(part).close()  # says what is wrong with it
+        raise ValueError(
+            f"{file.filename}: the group {name} cannot be opened: the file's structure is damaged"
+        ) from error
+
+
+def _open_linked(file, part: Path, inside: str, follow_links: bool):
+    if not part.exists():
+        raise UnreadableHere(missing_parts(file))
+    # A group keeps the file open that it was opened through.
+    shard = open_hdf5(part, follow_links)
+    try:
+        return shard[inside]
+    except (KeyError, OSError, RuntimeError):
         raise UnreadableHere(
             f"{file.filename}: its shard {part.name} has no sample {inside.lstrip('/')}: it "
             "belongs to another dataset, so put the shards of this one beside it"
@@ -80,10 +87,10 @@ def missing_parts(file) -> str:
     parts = dict.fromkeys(part for part, _ in places)
     missing = [part.name for part in parts if not part.exists()]
     what = "shard" if len(missing) == 1 else f"{len(missing)} shards"
+    of = f" ({len(parts)} in all)" if len(missing) < len(parts) else ""
     return (
-        f"{file.filename} holds links to its samples, and its {what} {some_names(missing)} "
-        f"({len(parts)} in all) {'is' if len(missing) == 1 else 'are'} missing: put the shards "
-        "into the same folder"
+        f"{file.filename} holds links to its samples, and its {what} {some_names(missing)}{of} "
+        f"{'is' if len(missing) == 1 else 'are'} missing: put the shards into the same folder"
     )
 
 
@@ -100,13 +107,18 @@ def _link(file, name: str) -> tuple[Path, str] | None:
     """File and place to which an external link points; None where it is no such link."""
     import h5py
 
-    link = file.get(name, getlink=True)
+    try:
+        link = file.get(name, getlink=True)
+    except (KeyError, OSError, RuntimeError):  # a damaged table of links
+        return None
     if not isinstance(link, h5py.ExternalLink):
         return None
     return Path(file.filename).parent / link.filename, link.path
 
 
 def _has_data(file, name: str) -> bool:
+    if _link(file, name) is not None:
+        return True  # what is wrong with another file is said where it is read
     try:
         return file.id.links.exists(name.encode() + b"/data")
     except (RuntimeError, KeyError, OSError):  # it is no group

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fdiff.dataset.formats import Boundary, WellView, provenance, view
-from fdiff.dataset.formats.pdebench import read_config
+from fdiff.dataset.formats import Boundary, PDEBenchView, WellView, provenance, view
 from fdiff.dataset.links import check_links
 from fdiff.dataset.opening import open_hdf5
 from fdiff.errors import FileError, UnreadableHere, raised_here
@@ -112,10 +111,7 @@ class Dataset:
     @cached_property
     def config(self) -> dict[str, Any]:
         """PDEBench's attribute ``config`` of the first sample."""
-        key = self.view.keys[0]
-        first = self._file.get(key)
-        text = first.attrs.get("config") if first else None
-        return read_config(text, str(self.path), key)
+        return self.view.config if isinstance(self.view, PDEBenchView) else {}
 
     @cached_property
     def times(self) -> np.ndarray:

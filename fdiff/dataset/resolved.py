@@ -66,6 +66,7 @@ class Unresolved:
     resolution: tuple[int, ...] | None  # on which that sample was tried, and is resolved
     tried: tuple[int, ...] | None  # the finest grid that was tried
     threshold: float = THRESHOLD
+    obstacle: str = ""  # why no grid was tried, where something stood in the way
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -79,6 +80,8 @@ class Unresolved:
             advice = f"--resolution {grid} resolves sample {self.sample}"
         elif self.tried is not None:
             advice = f"{'×'.join(map(str, self.tried))} nodes do not resolve it either"
+        elif self.obstacle:
+            advice = f"no finer grid was tried: {self.obstacle}"
         else:
             advice = "`fdiff generate` with --dry-run tries finer grids and names one that does"
         return (
@@ -104,9 +107,11 @@ def assess(
     if not poor:
         return None
     worst = max(poor, key=lambda record: record["tail_energy"])
-    found, last = _finer(recipe, worst, patience)
+    obstacle = source.obstacle(recipe, worst)
+    found, last = (None, None) if obstacle else _finer(recipe, worst, patience)
     return Unresolved(
-        worst["tail_energy"], worst["sample"], len(poor), len(records), found, last
+        worst["tail_energy"], worst["sample"], len(poor), len(records), found, last,
+        obstacle=obstacle,
     )  # fmt: skip
 
 
@@ -175,12 +180,10 @@ def _finer(
         if patience < 0 or math.prod(nodes) > _MOST_NODES:
             break
         try:
-            if source.differs(recipe, record):
-                break
             finer = recipe.override(resolution=nodes, times=recipe.stored_times[-1:].tolist())
             found = simulate(finer, record["sample"], buffer(finer))
         except (ValueError, OSError):
-            # The law has no such state on this grid, or reads it from a file that is gone.
+            # The law has no such state on this grid.
             break
         last = nodes
         if found.get("tail_energy", math.inf) <= THRESHOLD:

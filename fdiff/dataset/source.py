@@ -60,6 +60,23 @@ def changed_sentence(recipe: Recipe, samples: list[int]) -> str:
     )
 
 
+def obstacle(recipe: Recipe, record: Mapping[str, Any]) -> str:
+    """Why a sample's initial state cannot be had from its source as it is now; "" where it can."""
+    if not recipe.law.from_path:
+        return ""
+    path = recipe.initial["path"]
+    start = f"sample {record['sample']} starts from {path}"
+    if not Path(path).exists():
+        return f"{start}, which is not there"
+    try:
+        found = differs(recipe, record)
+    except (ValueError, OSError) as error:
+        return f"{start}, which cannot be read: {error}"
+    if found is None:
+        return f"{start}, and whether its content is the one recorded is not known"
+    return f"{start}, whose content is not the one recorded" if found else ""
+
+
 def check(path: Path, recipe: Recipe) -> None:
     """Raises ValueError where samples of a file did not start from what the source now holds.
 
