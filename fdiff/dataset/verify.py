@@ -170,7 +170,7 @@ def regenerate(path: Path | str, sample: int, repair: bool = False) -> dict[str,
 
     Raises:
         ValueError: not a file of `fdiff generate`, or no such sample.
-        FileNotFoundError: the file that its initial state was read from is not there.
+        UnreadableHere: the file that its initial state was read from is not there.
     """
     from fdiff.dataset.factory import buffer, layout_of, simulate
 
@@ -184,7 +184,7 @@ def regenerate(path: Path | str, sample: int, repair: bool = False) -> dict[str,
             row = _row(file, recipe, sample)
             known, (stored, regions) = file.view.record(row), file.view.regions(row)
             if recipe.law.from_path and not Path(recipe.initial["path"]).exists():
-                raise FileNotFoundError(
+                raise UnreadableHere(
                     f"sample {sample} of {path} starts from {recipe.initial['path']}, which is "
                     "not there: bring it back"
                 )
