@@ -216,6 +216,9 @@ def named(file: Path | str) -> Iterator[None]:
         yield
     except FileError:
         raise
+    except ArithmeticError:
+        found = "others that overflow"
+        raise FileError(file, "", "numbers that can be computed with", found) from None
     except ValueError as error:
         if str(file) in str(error):
             raise

@@ -363,6 +363,19 @@ def test_a_reader_that_is_ended_from_outside_says_nothing_against_the_file(
     assert "damage" not in said
 
 
+def test_damage_in_which_hdf5_goes_round_is_said(folder, monkeypatch, capfd):
+    from fdiff.dataset import apart
+
+    def goes_round(path, progress=None):
+        while True:
+            pass
+
+    monkeypatch.setattr(checks, "verify", goes_round)
+    monkeypatch.setattr(apart, "PATIENCE", 0.5)
+    assert main(["verify", str(folder / "x.h5")]) == 1
+    assert "goes round without an end" in capfd.readouterr().err
+
+
 def test_doctor_says_what_is_the_matter_with_a_file(folder, capfd):
     path = folder / "x.h5"
     assert main(["doctor", str(path)]) == 0

@@ -61,21 +61,7 @@ class Dataset:
             self._check_count()
         except Exception as error:
             self._file.close()
-            raise self._explained(error) from None
-
-    def _explained(self, error: Exception) -> Exception:
-        """The error with the file's name, where it does not have it yet; what another library says
-        of bytes that it does not understand is left out."""
-        own = isinstance(error, ValueError) and raised_here(error)
-        if isinstance(error, OSError) and error.errno is not None:
-            return error
-        if not own:
-            return FileError(self.path, "", "a readable structure", "a damaged one", _DAMAGED)
-        said = str(error)
-        if isinstance(error, FileError) or str(self.path) in said:
-            return error
-        kind = UnreadableHere if isinstance(error, UnreadableHere) else ValueError
-        return kind(f"{self.path}: {said}")
+            raise _explained(self.path, error) from None
 
     def _check_count(self) -> None:
         """A file of fdiff has the samples that its recipe says: others would be in other splits."""
@@ -286,7 +272,7 @@ class Dataset:
         except MemoryError:
             raise
         except Exception as error:
-            raise self._explained(error) from None
+            raise _explained(self.path, error) from None
 
     def _sample(self, row: int):
         with self.naming_the_file():
@@ -361,14 +347,34 @@ def _bound_cache(file) -> None:
     file.id.set_mdc_config(config)
 
 
+def _explained(path: Path, error: Exception) -> Exception:
+    """The error with the file's name, where it does not have it yet; what another library says
+    of bytes that it does not understand is left out."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    if not (isinstance(error, ValueError) and raised_here(error)):
+        return FileError(path, "", "a readable structure", "a damaged one", _DAMAGED)
+    said = str(error)
+    if isinstance(error, FileError) or str(path) in said:
+        return error
+    kind = UnreadableHere if isinstance(error, UnreadableHere) else ValueError
+    return kind(f"{path}: {said}")
+
+
 def provenance_of(path: Path | str) -> dict[str, Any]:
     """`Dataset.provenance` of a file without a look at its samples, some of which may be missing.
 
     Raises:
         ValueError, OSError: as `fdiff.dataset.opening.open_hdf5`.
     """
-    with open_hdf5(Path(path), follows()) as file:
-        return provenance(file)
+    path = Path(path)
+    with open_hdf5(path, follows()) as file:
+        try:
+            return provenance(file)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise _explained(path, error) from None
 
 
 def _some(values: np.ndarray) -> str:

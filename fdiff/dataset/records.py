@@ -46,6 +46,9 @@ def root_record(text: Any, file: Path | str) -> dict[str, Any]:
             raise fields.refused("different names of fields")
     if grid := table.given("grid"):
         _grid(grid)
+        for side in ("lengths", "boundary", "origin") if generated else ():
+            if recipe[side].value != grid.table()[side].value:
+                raise FileError(item.file, f"{grid.name}.{side}", "that of the recipe", "another")
     if first := table.given("first"):
         first.whole()
     if splits := table.given("splits"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from fdiff import noise
-from fdiff.described import constructed, shown
+from fdiff.described import constructed, named, shown
 from fdiff.grid import Grid
 from fdiff.pde.systems import System
 
@@ -226,7 +226,8 @@ class FileInitial(Initial):
         from fdiff import levels
 
         state, source = self._state(system, sample)
-        return levels.resample_field(state, source, grid)
+        with named(self.path):
+            return levels.resample_field(state, source, grid)
 
     def _state(self, system: System, sample: int) -> tuple[np.ndarray, Grid]:
         """One sample's state as the file has it, float64, and its grid."""

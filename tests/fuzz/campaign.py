@@ -22,13 +22,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import subjects
+from . import subjects, uses
 from .damage import FILES, Damage
+from .structure import HDF5
 from .uses import use
 
 SECONDS = 20  # of the processor, for one input
 WALL = 20  # seconds until an input that uses no processor is a hang
 MEMORY = 1 << 30  # bytes above what the libraries have at the start
+BEYOND = ("hangs", "dies of signal 11", "dies of signal 6", "dies of signal 7", "dies of signal 8")
 FILE_SHARE = 0.08  # of the inputs whose file becomes a pipe, a device, a folder, ...
 
 
@@ -125,6 +127,9 @@ class Campaign:
             subject, damage = self.make(index, place)
             before = _surroundings(place)
             found = _in_child(subject, place, self.sound)
+            if subject.ways is HDF5 and found[-1][2] in BEYOND:
+                # What HDF5 itself does not come back from is said by the command that looks first.
+                found = _in_child(replace(subject, uses=(uses.examine,)), place, self.sound)
             after = _surroundings(place)
             verdict, said = _judged(found, damage)
             if before != after:
@@ -248,6 +253,11 @@ def counted(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     return {
         "inputs": len(everything),
         **{verdict: total[verdict] for verdict in ("accepted", "clear", "other")},
+        "ends HDF5": sum(
+            (one.verdict == "clear" and "HDF5 goes round" in one.said)
+            or "ends HDF5 itself" in one.said
+            for one in everything
+        ),
         "kinds": dict(kinds),
         "others": [asdict(one) for one in everything if one.verdict == "other"],
         "by_subject": {name: dict(counts) for name, counts in sorted(table.items())},

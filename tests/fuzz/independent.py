@@ -31,7 +31,9 @@ def samples(path: Path, most: int | None = None) -> tuple[list[str], list[np.nda
             return names, list(turned), np.asarray(_inside(file, "dimensions/time"), float)
         parts = {part[0] for part in json.loads(file.attrs.get("fdiff", "{}")).get("parts", ())}
         found = []
-        for key in sorted(file)[:most]:
+        for key in sorted(file):
+            if len(found) == most:
+                break
             link = file.get(key, getlink=True)
             if isinstance(link, h5py.ExternalLink) and link.filename in parts:
                 with h5py.File(path.parent / link.filename, "r") as part:

@@ -228,6 +228,14 @@ def resume_run(path: Path, folder: Path) -> None:
     _require(done["identity"] == digest.hexdigest()[:16], "goes on with other weights")
 
 
+def examine(path: Path, folder: Path) -> None:
+    """`fdiff verify` as a command: it reads in a process of its own, which HDF5 may end."""
+    from fdiff.dataset import apart
+
+    apart.PATIENCE = 1.0
+    apart.examine(path)
+
+
 def use(call, path: Path, folder: Path, target: str) -> tuple[str, str]:
     """The verdict of one use of a damaged input, and what was said."""
     from safetensors import SafetensorError
