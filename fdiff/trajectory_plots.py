@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -47,7 +48,7 @@ class Trajectory:
         """Colours from the 0.5th to the 99.5th percentile."""
         finite = self.values[np.isfinite(self.values)]
         if not finite.size:
-            raise ValueError(f"{self.title}: all values are NaN; the trajectory failed at once")
+            raise ValueError(f"{self.title}: no value is a finite number: there is none to draw")
         low, high = np.percentile(finite, [0.5, 99.5])
         return float(low), float(high if high > low else low + 1.0)
 
@@ -69,7 +70,19 @@ def load(
         name = file.field_names[file.channel(field)]
         values = file.trajectory(sample)[..., file.channel(field)]
         title = f"{Path(path).name}, sample {file.view.keys[sample]}, {name}"
+        if not np.isfinite(values).all():
+            _warn_of_gaps(file, sample, name, values)
         return Trajectory(title, values, file.grid, file.times)
+
+
+def _warn_of_gaps(file: dataset.Dataset, sample: int, name: str, values: np.ndarray) -> None:
+    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    found = file.view.faults(sample, file.channel(name), slice(None)) or ["not finite"]
+    warnings.warn(
+        f"{file.path}: sample {file.view.keys[sample]}, field {name} holds values that are "
+        f"{' and '.join(found)}, at {(~finite).sum()} of {len(finite)} times: they are not drawn",
+        stacklevel=3,
+    )
 
 
 def figure(trajectory: Trajectory, path: Path) -> Path:

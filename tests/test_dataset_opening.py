@@ -248,6 +248,7 @@ def test_a_missing_filter_is_no_damage(tmp_path, capsys, layout):
     assert "40001" in said
     assert not DANGEROUS.search(said)
     assert "is damaged" not in said
+    assert said.count("not installed here") == 1
     said = said_by(
         capsys, "generate", "fitzhugh-nagumo", "--resolution", 16, "--times", "0:1:0.25",
         "--samples", 5, "--format", layout, "--out", path,

@@ -6,6 +6,8 @@ import h5py
 import numpy as np
 import pytest
 from foreign import centres, groups, smooth
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import shared_data
 
@@ -190,3 +192,134 @@ def test_samples_of_fdiff_are_compared_too(tmp_path):
         file["0001/grid/t"][-1] = 7.0
     with dataset.open(path) as file, pytest.raises(ValueError, match="sample 0001 has the times"):
         file.fields("u", 1.0)
+
+
+def spoken(capfd, *words):
+    """Status and lines on stderr of a command, but those that name what was written."""
+    capfd.readouterr()
+    status = main([str(word) for word in words])
+    lines = capfd.readouterr().err.splitlines()
+    return status, [line for line in lines if not line.endswith((".png written", ".gif written"))]
+
+
+def faulty(path, kind):
+    """Sample 0002, field v, last time of ``data()`` holds what fields cannot have."""
+    values = data()
+    values[2, 2, 1, 3, 1] = {"NaN": np.nan, "infinite": -np.inf}.get(kind, values[2, 2, 1, 3, 1])
+    groups(path, values, SIDES, TIMES)
+    with h5py.File(path, "r+") as file:
+        if kind == "missing (-9999)":
+            file["0002/data"][2, 1, 3, 1] = -9999
+            file["0002/data"].attrs["_FillValue"] = np.float32(-9999)
+        if kind == "beyond float32":
+            del file["0002/data"]
+            file["0002/data"] = values[2].astype("f8")
+            file["0002/data"][2, 1, 3, 1] = 1e60
+        if kind == "unwritten (HDF5 reads -777 in their place)":
+            del file["0002/data"]
+            part = file.create_dataset(
+                "0002/data", (3, 4, 6, 2), "f4", chunks=(2, 3, 4, 1), fillvalue=-777.0
+            )
+            part[..., 0] = values[2, ..., 0]
+            part[:2, ..., 1] = values[2, :2, ..., 1]
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "NaN", "infinite", "missing (-9999)", "beyond float32",
+        "unwritten (HDF5 reads -777 in their place)",
+    ],
+)  # fmt: skip
+def test_what_stands_in_place_of_numbers_is_named(tmp_path, capfd, kind):
+    path = faulty(tmp_path / "x.h5", kind)
+    with dataset.open(path) as file:
+        assert np.isfinite(file.fields("u")).all()
+        assert np.isfinite(file.fields("v", 0.5)).all()
+        with pytest.raises(ValueError, match="sample 0002, field v, time 1") as error:
+            file.fields("v")
+        assert f"holds values that are {kind}: leave" in str(error.value)
+    # `verify` and `show` read it all the same, and say it in one line each.
+    status, lines = spoken(capfd, "verify", path)
+    assert status == 0
+    assert [line for line in lines if "2: v has values that" in line and kind in line]
+    assert "4 samples were read; without checksums nothing is known of their" in lines[-1]
+    assert "intact" not in "".join(lines)
+    show = ("show", path, "--field", "v", "--out", tmp_path / "p.png", "--sample")
+    assert spoken(capfd, *show, 1) == (0, [])
+    status, lines = spoken(capfd, *show, 2)
+    assert status == 0
+    if kind == "beyond float32":  # a number all the same
+        assert lines == []
+    else:
+        assert len(lines) == 1
+        assert f"field v holds values that are {kind}, at 1 of 3 times" in lines[0]
+
+
+def test_an_array_of_which_nothing_was_written_is_no_field_of_zeros(tmp_path):
+    path = groups(tmp_path / "x.h5", data(), SIDES, TIMES)
+    for chunks in (None, (1, 4, 6, 2)):
+        with h5py.File(path, "r+") as file:
+            del file["0001/data"]
+            file.create_dataset("0001/data", (3, 4, 6, 2), "f4", chunks=chunks)
+        with dataset.open(path) as file, pytest.raises(ValueError, match=r"sample 0001.*unwritten"):
+            file.fields()
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.integers(1, 4)), min_size=1, max_size=4),
+    st.integers(0, 2**32),
+)
+def test_places_that_were_written_are_told_by_any_key(sizes, seed):
+    """Against the values that HDF5 reads: its fill value where nothing was written."""
+    from fdiff.dataset.formats.written import Written
+
+    rng = np.random.default_rng(seed)
+    shape, chunks = (tuple(column) for column in zip(*sizes))
+    chunks = tuple(min(pair) for pair in zip(shape, chunks))
+    with h5py.File("x.h5", "w", driver="core", backing_store=False) as file:
+        array = file.create_dataset("x", shape, "f4", chunks=chunks, fillvalue=-1.0)
+        for _ in range(rng.integers(0, 4)):
+            array[tuple(rng.integers(0, n) for n in shape)] = 0.0
+        # A chunk that has one value is filled as a whole: mark all of it.
+        known = np.zeros(shape, bool)
+        for i in range(array.id.get_num_chunks()):
+            place = array.id.get_chunk_info(i).chunk_offset
+            known[tuple(slice(a, a + c) for a, c in zip(place, chunks))] = True
+        written = Written(array)
+        assert written.complete == known.all()
+        keys = [int(rng.integers(0, n)) if rng.integers(0, 2) else slice(None) for n in shape]
+        for key in (..., tuple(keys), (keys[0], ...), (..., keys[-1]), keys[0]):
+            assert_array_equal(written.missing(key), ~known[key])
+
+
+@pytest.mark.parametrize(("times", "where"), [([0, 1, 1], 1), ([2, 1, 0], 0)])
+def test_times_that_do_not_increase_are_refused(tmp_path, capfd, times, where):
+    path = groups(tmp_path / "x.h5", data(), SIDES, times)
+    words = (
+        f"the stored times must increase; number {where} is {times[where]}, number {where + 1} is "
+        f"{times[where + 1]}: put"
+    )
+    assert words in refused(path)
+    for command in (("verify",), ("show",), ("train", "--out", tmp_path / "run")):
+        status, lines = spoken(capfd, command[0], path, *command[1:])
+        assert (status, len(lines)) == (1, 1)
+        assert words in lines[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_values_that_are_no_fields_are_no_damage(tmp_path, capfd):
+    path = groups(tmp_path / "x.h5", data().astype("c8"), SIDES, TIMES)
+    status, lines = spoken(capfd, "verify", path)
+    assert (status, len(lines)) == (1, 1)
+    assert "4 of 4 samples of" in lines[0]
+    assert lines[0].count("complex numbers") == 1
+    assert "damaged" not in lines[0]
+    path = groups(tmp_path / "y.h5", data(), SIDES, [TIMES, TIMES, [0, 0.5, 2], [0, 0.5, 3]])
+    status, lines = spoken(capfd, "verify", path)
+    assert status == 1
+    assert "2 samples were read" in lines[0]
+    assert "2 of 4 samples of" in lines[1]
+    assert lines[1].count("has the times") == 1
+    assert "damaged" not in lines[1]

@@ -466,3 +466,28 @@ def test_a_file_of_fdiff_records_its_boundary(tmp_path):
         assert file.grid.boundary == ("periodic", "periodic")
     with pytest.raises(ValueError, match="the file records that axis y is periodic: leave out"):
         dataset.open(tmp_path / "x.h5", "neumann")
+
+
+def test_frames_of_the_well_that_were_never_written_are_named(tmp_path):
+    path = plain(tmp_path / "x.h5")
+    with dataset.open(path) as file:
+        name, shape = file.field_names[0], (len(file), len(file.times))
+    with h5py.File(path, "r+") as file:
+        values = file[f"t0_fields/{name}"][...]
+        attributes = dict(file[f"t0_fields/{name}"].attrs)
+        del file[f"t0_fields/{name}"]
+        chunks = (1, 1, *values.shape[2:])
+        array = file.create_dataset(f"t0_fields/{name}", values.shape, "f4", chunks=chunks)
+        array.attrs.update(attributes)
+        for row, frame in np.ndindex(shape):
+            if (row, frame) != (1, 0):
+                array[row, frame] = values[row, frame]
+    with dataset.open(path) as file:
+        assert np.isfinite(file.fields(name)).all()
+        with pytest.raises(ValueError, match=r"sample 0001, .* unwritten"):
+            file.fields(name, file.times[0])
+
+
+def test_times_of_the_well_increase(tmp_path):
+    path = plain(tmp_path / "x.h5", times=[1.0, 0.0])
+    assert "the stored times must increase; number 0 is 1, number 1 is 0" in refused(path)

@@ -51,6 +51,7 @@ def _dataset(path: Path) -> list[list[str]]:
     """What is the matter with a dataset file, or with The Well's folders."""
     from fdiff.cli import explain
     from fdiff.dataset.apart import examine
+    from fdiff.dataset.verify import remarks
 
     try:
         report, problems, poor = examine(path)
@@ -59,9 +60,8 @@ def _dataset(path: Path) -> list[list[str]]:
     rows = [[path.name, problem, "FAIL", ""] for problem in problems]
     if poor:
         rows.append([path.name, poor.sentence(path), "warning", ""])
-    if report["unknown"]:
-        unknown = f"{report['unknown']} samples have no checksum: they were read, not checked"
-        rows.append([path.name, unknown, "ok", ""])
+    status = "warning" if report["gaps"] else "ok"
+    rows += [[path.name, remark, status, ""] for remark in remarks(path, report)]
     return rows or [[path.name, f"{report['samples']} samples are intact", "ok", ""]]
 
 

@@ -80,6 +80,7 @@ def register(app: typer.Typer) -> None:
         The file is read in a process of its own, so that damage which ends HDF5 itself is said.
         """
         from fdiff.dataset.apart import examine
+        from fdiff.dataset.verify import remarks
 
         with progress(f"verifying {file.name}", "samples") as update:
             report, problems, poor = examine(file, update)
@@ -87,15 +88,16 @@ def register(app: typer.Typer) -> None:
             print_json({"file": str(file), **report, "unresolved": poor and poor.as_dict()})
         for index, reason in report["failed"].items():
             say(f"sample {index} is recorded as failed: {reason}")
-        if report["unknown"]:
-            say(f"{report['unknown']} samples have no checksum: read, not checked")
+        for remark in remarks(file, report):
+            say(remark)
         if report["source"]:
             say(f"{file}: {report['source']}")
         if poor:
             say(f"warning: {poor.sentence(file)}")
         if problems:
             raise ValueError("; ".join(problems))
-        say(f"{file}: {report['samples']} samples are intact")
+        if checked := report["samples"] - report["unknown"]:
+            say(f"{file}: {checked} samples are intact")
 
     @app.command()
     @reads_files

@@ -39,9 +39,9 @@ class ImageView:
     def data(self, row: int) -> np.ndarray:
         return resize(shades(self.pixels[row : row + 1]), self.shape[1])[..., None]
 
-    def marks(self, row: int, channel: int) -> str:
+    def faults(self, row: int, channel: int, frames: int | slice) -> list[str]:
         """Every pixel has a value."""
-        return ""
+        return []
 
     def record(self, row: int) -> None:
         """Nothing is recorded of an image's making."""

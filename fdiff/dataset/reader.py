@@ -225,7 +225,8 @@ class Dataset:
     def trajectory(self, row: int) -> np.ndarray:
         """All fields of one sample at all times, [t, *grid.shape, field], as the file has them.
 
-        Values that the file marks as missing are NaN, as are those of a failed trajectory.
+        Values that the file marks as missing or never got are NaN, as are those of a failed
+        trajectory.
         """
         with self.naming_the_file():
             return np.asarray(self._sample(row)[...])
@@ -239,12 +240,11 @@ class Dataset:
     ) -> None:
         for channel, field in zip(channels, values):
             if not np.isfinite(field).all():
-                marks = self.view.marks(row, channel)
+                found = self.view.faults(row, channel, frame) or ["not finite"]
                 raise ValueError(
                     f"{self.path}: sample {self.view.keys[row]}, field "
                     f"{self.field_names[channel]}, time {self.times[frame]:g} holds values that "
-                    f"are NaN, infinite{f', missing ({marks})' if marks else ''} or beyond "
-                    "float32: leave this sample out, or fill the gaps"
+                    f"are {' and '.join(found)}: leave this sample out, or fill the gaps"
                 )
 
     def usable(self, split: str | None) -> list[int]:

@@ -190,7 +190,8 @@ def verify(out: Path | str, progress: factory.Update | None = None) -> dict[str,
             f"{out} holds no data/train/*.hdf5: expected a dataset file, or The Well's folders"
         )
     report: dict[str, Any] = {
-        "samples": 0, "damaged": {}, "unreadable": {}, "failed": {}, "unknown": 0, "source": "",
+        "samples": 0, "damaged": {}, "unreadable": {}, "failed": {}, "unfit": {}, "gaps": {},
+        "unknown": 0, "source": "",
     }  # fmt: skip
     problems = _missing(out, files)
     for path in files:
@@ -205,7 +206,7 @@ def verify(out: Path | str, progress: factory.Update | None = None) -> dict[str,
         report["source"] = report["source"] or found["source"]
         for key in ("samples", "unknown"):
             report[key] += found[key]
-        for key in ("damaged", "unreadable", "failed"):
+        for key in ("damaged", "unreadable", "failed", "unfit", "gaps"):
             report[key] |= {f"{name}:{i}": reason for i, reason in found[key].items()}
     return {**report, "problems": problems}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,14 @@ CHANGED_COPY = "its values have another checksum (the file is a copy that stores
 
 
 def verify(path: Path | str, progress=None) -> dict[str, Any]:
-    """``{"samples", "damaged", "unreadable", "failed", "unknown", "source"}`` of a dataset file.
+    """What is known of a dataset file: ``{"samples", "damaged", "unreadable", "failed", "unfit",
+    "gaps", "unknown", "source"}``.
 
     ``damaged`` maps an index to what is wrong with its data; ``unreadable`` to why they cannot be
     read here, which is no damage; ``failed`` those recorded as failed; ``unknown`` counts samples
-    without a checksum (another program's), which are only read. ``source`` is a sentence where the
+    without a checksum (another program's), which are only read. Of these, ``unfit`` maps an index
+    to why fdiff cannot take them for fields, and ``gaps`` to what stands in place of numbers: NaN,
+    missing, unwritten or infinite values. ``source`` is a sentence where the
     file that the initial fields were read from is gone or does not hold them any more, else "".
 
     Raises:
@@ -34,7 +39,8 @@ def verify(path: Path | str, progress=None) -> dict[str, Any]:
         UnreadableHere: the file cannot be opened here.
     """
     path = Path(path)
-    found: dict[str, dict[int, str]] = {"damaged": {}, "unreadable": {}, "failed": {}}
+    kinds = ("damaged", "unreadable", "failed", "unfit", "gaps")
+    found: dict[str, dict[int, str]] = {kind: {} for kind in kinds}
     unknown = 0
     with Dataset(path) as file:
         expected = file.provenance.get("recipe", {}).get("samples", len(file))
@@ -43,9 +49,13 @@ def verify(path: Path | str, progress=None) -> dict[str, Any]:
             raise ValueError(f"{path} has {len(file)} of {expected} samples")
         if file.provenance.get("kind") == "generated":
             _check_recipe(file)
+        file.times  # noqa: B018  # all samples share them, so that they are refused once
         for row in range(len(file)):
             try:
-                known = _check(file, row)
+                known, gaps = _check(file, row)
+            except _Unfit as error:
+                found["unfit"][first + row] = str(error)
+                unknown += 1
             except _Damage as error:
                 found["damaged"][first + row] = str(error)
             except UnreadableHere as error:
@@ -56,6 +66,8 @@ def verify(path: Path | str, progress=None) -> dict[str, Any]:
                 if known is not None and "failed" in known:
                     found["failed"][known["sample"]] = known["failed"]
                 unknown += known is None
+                if gaps:
+                    found["gaps"][first + row] = gaps
             if progress is not None:
                 progress(row + 1, expected)
         recipe = file.provenance.get("recipe")
@@ -76,13 +88,41 @@ def complaints(path: Path | str, report: dict[str, Any]) -> list[str]:
                 "`fdiff regenerate FILE --sample I --repair` makes one whose bytes have changed "
                 "again"
             )
+    if unfit := report["unfit"]:
+        said.append(
+            f"{len(unfit)} of {total} samples of {path} cannot be read as fields: {_reasons(unfit)}"
+        )
     if unreadable:
-        reasons = "; ".join(dict.fromkeys(list(unreadable.values())[:5]))
+        reasons = _reasons(unreadable)
         said.append(
             f"{len(unreadable)} of {total} samples of {path} cannot be read here, which says "
             f"nothing against them: {reasons}"
         )
     return said
+
+
+def remarks(path: Path | str, report: dict[str, Any]) -> list[str]:
+    """Sentences for what was found in samples that have no checksum."""
+    said, gaps = [], report["gaps"]
+    if gaps:
+        listed = "; ".join(f"{i}: {what}" for i, what in list(gaps.items())[:5])
+        said.append(
+            f"{path}: {len(gaps)} of {report['samples']} samples hold values that are no numbers "
+            f"of a field ({listed}): leave them out, or fill the gaps"
+        )
+    read = report["unknown"] - len(report["unfit"])
+    if read:
+        said.append(
+            f"{path}: {read} sample{'s were' if read > 1 else ' was'} read; without checksums "
+            "nothing is known of their content"
+        )
+    return said
+
+
+def _reasons(said: Mapping[Any, str]) -> str:
+    """The sentences, once each where they differ by the names and numbers of samples only."""
+    alike = {re.sub(r"\d+(\.\d+)?", "0", why): why for why in reversed(list(said.values()))}
+    return "; ".join([*reversed(alike.values())][:5])
 
 
 def _check_recipe(file: Dataset) -> None:
@@ -100,14 +140,19 @@ class _Damage(ValueError):
     """What is wrong with a sample."""
 
 
-def _check(file: Dataset, row: int) -> dict[str, Any] | None:
-    """The record of a sample whose data are as recorded; None where nothing is recorded of it."""
+class _Unfit(ValueError):
+    """Why a sample of another program is none that fdiff reads; nothing says that it changed."""
+
+
+def _check(file: Dataset, row: int) -> tuple[dict[str, Any] | None, str]:
+    """The record of a sample whose data are as recorded; None where nothing is recorded of it, and
+    then what it holds in place of numbers."""
+    known: dict[str, Any] | None = {}
     try:
         known = file.view.record(row)
         file.view.check([row])
         if known is None:
-            file.view.raw(row)[...]
-            return None
+            return None, _gaps(file, row)
         places = file.view.regions(row)
         found = [checksum(part) for part in _stored(file, row, *places)]
     except UnreadableHere:
@@ -118,11 +163,25 @@ def _check(file: Dataset, row: int) -> dict[str, Any] | None:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         own = isinstance(error, ValueError) and raised_here(error)
+        if own and known is None and not isinstance(error, FileError):
+            raise _Unfit(str(error)) from None
         why = str(error) if own else "its part of the file's structure is damaged"
         raise _Damage(f"it cannot be read: {why}") from None
     if found != known["checksum"]:
         raise _Damage(CHANGED if places[1] else CHANGED_COPY)
-    return known
+    return known, ""
+
+
+def _gaps(file: Dataset, row: int) -> str:
+    """What a sample holds in place of numbers, by field; "" where it holds numbers only."""
+    values = file.view.raw(row)[...]
+    fits = np.abs(values) <= np.finfo(np.float32).max  # which NaN is not
+    found = [
+        f"{name} has values that are {' and '.join(file.view.faults(row, channel, slice(None)))}"
+        for channel, name in enumerate(file.field_names)
+        if not fits[..., channel].all()
+    ]
+    return ", ".join(found)
 
 
 def _stored(file: Dataset, row: int, path: Path, regions: list[Region]) -> list:

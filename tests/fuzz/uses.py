@@ -80,7 +80,8 @@ def verify_dataset(path: Path, folder: Path) -> None:
     from fdiff.dataset.verify import verify
 
     report = verify(path)
-    found = [*report["damaged"].values(), *report["unreadable"].values()]
+    kinds = ("damaged", "unreadable", "unfit")
+    found = [reason for kind in kinds for reason in report[kind].values()]
     if found:
         raise Damaged("; ".join(map(str, found)))
     if not report["unknown"]:

@@ -59,8 +59,8 @@ class View(ABC):
         """A sample in the stored nodes, to be indexed by time first or by Ellipsis."""
 
     @abstractmethod
-    def marks(self, row: int, channel: int) -> str:
-        """The numbers that mean a missing value in a field of a sample, as text; they read NaN."""
+    def faults(self, row: int, channel: int, frames: int | slice) -> list[str]:
+        """What stands in a field of a sample in place of numbers that float32 holds, in words."""
 
     def record(self, row: int) -> dict[str, Any] | None:
         """What fdiff wrote of the sample; None for a file of somebody else.

@@ -58,8 +58,10 @@ def numbers(stored, what: str, follow_links: bool = False) -> np.ndarray:
     return values if values.dtype.kind == "f" else values.astype(float)
 
 
-def require_times(times: np.ndarray, count: int | None = None) -> None:
-    """Refuse stored times that are not finite, or not ``count`` of them in a row.
+def require_times(times: np.ndarray, count: int | None = None, ours: bool = False) -> None:
+    """Refuse stored times that are not finite, do not increase, or are not ``count`` in a row.
+
+    ``ours``: the times of a recipe increase, and float32 may round two of them to one number.
 
     Raises:
         ValueError: what was found.
@@ -68,6 +70,13 @@ def require_times(times: np.ndarray, count: int | None = None) -> None:
         raise ValueError(f"expected stored times in a row, found an array of shape {times.shape}")
     if not np.isfinite(times).all():
         raise ValueError("the stored times are not all finite numbers")
+    steps = np.diff(times.astype(float))
+    if (steps < 0 if ours else steps <= 0).any():
+        i = int(np.argmax(steps < 0 if ours else steps <= 0))
+        raise ValueError(
+            f"the stored times must increase; number {i} is {times[i]:g}, number {i + 1} is "
+            f"{times[i + 1]:g}: put the frames and their times in order, each time once"
+        )
     if count is not None and len(times) != count:
         raise ValueError(f"the samples have {count} frames, and {len(times)} times are stored")
 

@@ -31,12 +31,16 @@ class Component:
     stored: tuple[bool, ...]  # for each axis, whether the array has it
     index: tuple[int, ...]  # of the component in the last axes of the array
 
-    def read(self, row: int, frames: int | slice, times: int) -> np.ndarray:
-        """Values ``([t,] *sizes)`` of one sample at a time, or at a slice of the ``times``."""
+    def key(self, row: int, frames: int | slice) -> tuple[int | slice, ...]:
+        """Where one sample is in the array, at a time or at a slice of them."""
         place: list[int | slice] = [] if self.samples is None else [row]
         place += [] if self.times is None else [frames]
         place += [slice(None)] * sum(self.stored)
-        values = self.array[(*place, *self.index)]
+        return (*place, *self.index)
+
+    def read(self, row: int, frames: int | slice, times: int) -> np.ndarray:
+        """Values ``([t,] *sizes)`` of one sample at a time, or at a slice of the ``times``."""
+        values = self.array[self.key(row, frames)]
         timed = isinstance(frames, slice)
         if timed and self.times is None:
             values = values[None]

@@ -38,11 +38,11 @@ class PDEBenchView(View):
 
     def __init__(self, file, boundary: Boundary | None = None, follow_links: bool = False):
         super().__init__(file, boundary, follow_links)
-        own = ATTRIBUTE in file.attrs
-        self.keys = sample_names(file, ours=own)
+        self.own = ATTRIBUTE in file.attrs
+        self.keys = sample_names(file, ours=self.own)
         self._group(0)  # what all samples share is read from the first
         self._checked = bytearray(len(self.keys))
-        if not own:
+        if not self.own:
             pdebench.refuse_unread(self._values(0).shape, self._settings)
 
     @cached_property
@@ -80,7 +80,7 @@ class PDEBenchView(View):
     def axis(self, name: str) -> np.ndarray:
         values = self._points(0, name)
         if name == "t":
-            require_times(values, self.stored_shape[0])
+            require_times(values, self.stored_shape[0], self.own)
         return values
 
     def _points(self, row: int, name: str) -> np.ndarray:
@@ -99,8 +99,8 @@ class PDEBenchView(View):
     def raw(self, row: int) -> Filled:
         return Filled(self._values(row), f"sample {self.keys[row]}", self.follow_links)
 
-    def marks(self, row: int, channel: int) -> str:
-        return self.raw(row).marks
+    def faults(self, row: int, channel: int, frames: int | slice) -> list[str]:
+        return self.raw(row).faults((frames, ..., channel))
 
     def check(self, rows: Sequence[int]) -> None:
         for row in rows:

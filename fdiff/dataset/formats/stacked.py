@@ -147,7 +147,7 @@ class WellView(View):
                 )
             values = values[0]
         if name == "t":
-            require_times(values)
+            require_times(values, ours=self.own)
         return values
 
     def stated(self, side: str) -> tuple[str, str]:
@@ -167,9 +167,9 @@ class WellView(View):
         for name in ("t", *self.sides):
             self.axis(name)
 
-    def marks(self, row: int, channel: int) -> str:
-        """The numbers that mean a missing value in a field."""
-        return self.components[channel].array.marks
+    def faults(self, row: int, channel: int, frames: int | slice) -> list[str]:
+        component = self.components[channel]
+        return component.array.faults(component.key(row, frames))
 
     def _record(self, row: int) -> dict[str, Any] | None:
         return self._records[row] if self._records else None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
 
 from fdiff.dataset.formats.nodes import Axis
+from fdiff.dataset.formats.written import Written
 from fdiff.dataset.opening import readable, unpackable
 
 
@@ -30,7 +32,8 @@ class Turned:
 
 @final
 class Filled:
-    """An HDF5 array of a field; values that it marks as missing are read as NaN.
+    """An HDF5 array of a field; values that it marks as missing, and values that were never
+    written, are read as NaN.
 
     ``_FillValue`` and ``missing_value`` are the attributes by which netCDF marks them.
 
@@ -44,7 +47,6 @@ class Filled:
             raise ValueError(f"{name} is no array of values")
         readable(array, follow_links)
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
-        self._unpackable = False
         kind = array.dtype.kind
         if kind != "f":
             what, remedy = _KINDS.get(kind, (f"values of type {array.dtype}", _AS_FLOATS))
@@ -60,20 +62,37 @@ class Filled:
                     _mark(array.attrs[key], name, key).astype(array.dtype) for key in keys
                 ]
 
-    @property
-    def marks(self) -> str:
-        """The numbers that mean a missing value, as text; "" without one."""
-        numbers = [f"{float(v):g}" for mark in self.missing for v in np.atleast_1d(mark)]
-        return ", ".join(dict.fromkeys(numbers))
+    @cached_property
+    def _written(self) -> Written:
+        return Written(unpackable(self.array))
 
     def __getitem__(self, key) -> np.ndarray:
-        if not self._unpackable:
-            unpackable(self.array)
-            self._unpackable = True
-        values = np.asarray(self.array[key])
+        complete, values = self._written.complete, np.asarray(self.array[key])
+        if not complete:
+            values = np.where(self._written.missing(key), np.nan, values).astype(self.dtype)
         for mark in self.missing:
             values = np.where(np.isin(values, mark), np.nan, values).astype(self.dtype)
         return values
+
+    def faults(self, key) -> list[str]:
+        """What stands at ``key`` in place of numbers that float32 holds, in words; [] for none."""
+        gone, values = self._written.missing(key), np.asarray(self.array[key])
+        found = []
+        if gone.any():
+            found.append(f"unwritten (HDF5 reads {float(self.array.fillvalue):g} in their place)")
+        values = values[~gone]
+        marks = [mark for row in self.missing for mark in np.atleast_1d(row)]
+        there = dict.fromkeys(f"{float(mark):g}" for mark in marks if (values == mark).any())
+        if there:
+            found.append(f"missing ({', '.join(there)})")
+        values = values[~np.isin(values, marks)] if marks else values
+        size = np.abs(values)
+        largest = np.finfo(np.float32).max
+        kinds = {
+            "NaN": np.isnan(size), "infinite": np.isinf(size),
+            "beyond float32": np.isfinite(size) & (size > largest),
+        }  # fmt: skip
+        return found + [kind for kind, where in kinds.items() if where.any()]
 
 
 def _mark(value, name: str, key: str) -> np.ndarray:
