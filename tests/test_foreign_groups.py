@@ -1,5 +1,6 @@
 """Other people's files of groups and PDEBench's data sets: what is read, asked for, refused."""
 
+import re
 import warnings
 
 import h5py
@@ -45,6 +46,49 @@ def test_two_dimensional_reaction_diffusion_is_read_without_a_word(tmp_path):
                 assert_array_equal(file.fields("v", 0.5)[:, 0], values[:, 1, ..., 1])
     with dataset.open(shared_data("pdebench_diff_react_32.h5")) as file:
         assert file.grid == fdiff.Grid((32, 32), 2.0, "neumann", -1.0)
+
+
+TAKEN = "taken for PDEBench's two-dimensional reaction-diffusion, .* --boundary"
+
+
+@pytest.mark.parametrize("name", ["0000", "run_0"])
+@pytest.mark.parametrize("length", [1.0, 2.0])
+def test_what_a_file_is_taken_for_is_said(tmp_path, capfd, name, length):
+    """Without settings, other nodes than PDEBench's or other names say nothing of its authors."""
+    sides = {"y": centres(4, length, -1.0), "x": centres(6, length, -1.0)}
+    path = groups(tmp_path / "x.h5", data(samples=1), sides, TIMES)
+    with h5py.File(path, "r+") as file:
+        if name != "0000":
+            file.move("0000", name)
+    pdebenchs = (name, length) == ("0000", 2.0)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with dataset.open(path) as file:
+            assert file.grid == fdiff.Grid((4, 6), length, "neumann", -1.0)
+            assert file.field_names == ("u", "v")
+    assert len(said) == (not pdebenchs)
+    for warning in said:
+        assert re.search(TAKEN, str(warning.message))
+    status, lines = spoken(capfd, "show", path, "--out", tmp_path / "p.png")
+    assert (status, len(lines)) == (0, len(said))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one that is asked says it
+        dataset.open(path, "periodic").close()
+
+
+@pytest.mark.parametrize("n", [8, 10, 16])
+@pytest.mark.parametrize("length", [1.0, 2 * np.pi])
+def test_nodes_of_one_period_are_not_resampled_on_an_assumption(tmp_path, n, length):
+    x = np.arange(n) * length / n
+    path = groups(tmp_path / "x.h5", smooth((2, 1, n, n, 2)), {"y": x, "x": x}, [0.0])
+    said = refused(path)
+    assert "say with --boundary" in said
+    assert "along y, 0 to" in said
+    with dataset.open(path, "periodic") as file:
+        assert_allclose(file.grid.lengths, length, rtol=1e-5)
+        assert_array_equal(file.fields("v")[:, 0], smooth((2, 1, n, n, 2))[:, 0, ..., 1])
+    with pytest.warns(UserWarning, match="nodes on both walls"):
+        dataset.open(path, "neumann").close()
 
 
 @pytest.mark.parametrize(

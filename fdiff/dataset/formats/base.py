@@ -54,6 +54,11 @@ class View(ABC):
             ValueError: the file does not say.
         """
 
+    @property
+    def assumption(self) -> str:
+        """What a file of somebody else is taken for that does not say it; "" where it does."""
+        return ""
+
     @abstractmethod
     def raw(self, row: int) -> Any:
         """A sample in the stored nodes, to be indexed by time first or by Ellipsis."""
@@ -138,6 +143,7 @@ class View(ABC):
             return []
         asked = asked_boundary(self.boundary, self.sides)
         words = {side: self.stated(side)[1] for side in self.sides if side not in asked}
+        assumed = self.assumption if words else ""
         walls = [f"{side} ({word})" for side, word in words.items() if word]
         notes = [axis.note for axis in self.axes if axis.note]
         if walls:
@@ -146,7 +152,7 @@ class View(ABC):
                 f"the walls along {', '.join(walls)} are read as no-flux for all fields, unless "
                 "--boundary (boundary=) says otherwise",
             )
-        return notes
+        return [assumed, *notes] if assumed else notes
 
     @cached_property
     def grid(self) -> Grid:

@@ -21,6 +21,7 @@ from fdiff.dataset.formats.common import (
     place,
     require_times,
 )
+from fdiff.dataset.formats.nodes import may_be_one_period
 from fdiff.dataset.formats.turned import Filled
 from fdiff.dataset.groups import open_sample, sample_names
 from fdiff.dataset.links import storage_outside
@@ -75,7 +76,24 @@ class PDEBenchView(View):
 
     def stated(self, side: str) -> tuple[str, str]:
         pdebench.require_reaction_diffusion(self.stored_shape, self._settings)
+        if self.assumption and may_be_one_period(side, self.axis(side)):
+            x = self.axis(side)
+            raise ValueError(
+                f"nothing in the file says what the boundary is, and its nodes along {side}, "
+                f"{x[0]:g} to {x[-1]:g}, may be those of one period or lie on both walls: say with "
+                "--boundary (boundary=) whether it is periodic, neumann or dirichlet"
+            )
         return "neumann", ""
+
+    @cached_property
+    def assumption(self) -> str:
+        if pdebench.wrote(self._settings, self.keys, [self.axis(side) for side in self.sides]):
+            return ""
+        return (
+            "nothing in the file says what it is, so it was taken for PDEBench's two-dimensional "
+            "reaction-diffusion, with fields u and v and no-flux walls; --boundary (boundary=) "
+            "says otherwise"
+        )
 
     def axis(self, name: str) -> np.ndarray:
         values = self._points(0, name)

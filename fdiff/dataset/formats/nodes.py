@@ -73,8 +73,7 @@ def read_axis(name: str, positions: np.ndarray, boundary: str, ends: Callable[[]
     x = np.asarray(positions, dtype=float)
     h, n = _step(name, x), len(x)
     digits = _stored_digits(positions.dtype)
-    unit = (1e-3 if positions.dtype == np.float16 else _PRECISION) * float(np.abs(x).max())
-    counting = abs(h - 1) <= unit and min(abs(x[0]), abs(x[0] - 1)) <= unit
+    counting, cells, walls, period = _readings(x, h, positions.dtype)
 
     def axis(nodes: int, length: float, start: float, turn: Turn | None = None, note: str = ""):
         return Axis(
@@ -82,12 +81,8 @@ def read_axis(name: str, positions: np.ndarray, boundary: str, ends: Callable[[]
             _rounded(start, length, digits), turn, note,
         )  # fmt: skip
 
-    def figures(low: float, high: float) -> int:
-        return _figures(low, unit) + _figures(high, unit)
-
     if boundary == "periodic":
-        repeated = figures(x[0], x[-1])
-        once = min(figures(x[0], x[-1] + h), figures(x[0] - h / 2, x[-1] + h / 2))
+        repeated, once = walls, min(period, cells)
         sure = repeated < once and not counting
         if (repeated > once and not counting) or not _end_is_repeated(name, x, h, ends, sure):
             return axis(n, n * h, x[0])
@@ -96,7 +91,7 @@ def read_axis(name: str, positions: np.ndarray, boundary: str, ends: Callable[[]
     if counting:
         note = f"the positions along axis {name} number its nodes, which are read as {n} cells"
         return axis(n, n * h, x[0] - h / 2, note=note)
-    if figures(x[0] - h / 2, x[-1] + h / 2) <= figures(x[0], x[-1]):
+    if cells <= walls:
         return axis(n, n * h, x[0] - h / 2)
     turn: Turn
     if boundary == "neumann":
@@ -108,6 +103,23 @@ def read_axis(name: str, positions: np.ndarray, boundary: str, ends: Callable[[]
         f"centres of {kept} cells by the {series} polynomial through the {n} nodes"
     )
     return axis(kept, x[-1] - x[0], x[0], turn, note)
+
+
+def may_be_one_period(name: str, positions: np.ndarray) -> bool:
+    """Whether nodes that would be read as from wall to wall may be a period's, x_0 + k L / n."""
+    x = np.asarray(positions, dtype=float)
+    counting, cells, walls, period = _readings(x, _step(name, x), positions.dtype)
+    return not counting and period <= walls < cells
+
+
+def _readings(x: np.ndarray, h: float, dtype: np.dtype) -> tuple[bool, int, int, int]:
+    """Whether positions only count the nodes, and of how many figures the ends of the box are if
+    they are cell centres, if they go from wall to wall, and if they are one period."""
+    unit = (1e-3 if dtype == np.float16 else _PRECISION) * float(np.abs(x).max())
+    counting = abs(h - 1) <= unit and min(abs(x[0]), abs(x[0] - 1)) <= unit
+    boxes = ((x[0] - h / 2, x[-1] + h / 2), (x[0], x[-1]), (x[0], x[-1] + h))
+    cells, walls, period = (_figures(a, unit) + _figures(b, unit) for a, b in boxes)
+    return counting, cells, walls, period
 
 
 def drop_end(name: str) -> Turn:

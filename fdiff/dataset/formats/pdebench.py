@@ -6,8 +6,10 @@ reaction-diffusion is read, the one whose groups hold [t, y, x, (u, v)] on no-fl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from fdiff.described import shown
 from fdiff.errors import FileError
@@ -67,9 +69,8 @@ def require_reaction_diffusion(shape: tuple[int, ...], settings: Mapping[str, An
     Raises:
         ValueError: the file does not say what the boundary is.
     """
-    sim = settings["sim"]
-    own = {"Du", "Dv", "k"} <= set(sim) or "diff-react" in settings["name"]
-    if len(shape) == 4 and shape[-1] == 2 and (own or not (sim or settings["name"])):
+    unnamed = not (settings["sim"] or settings["name"])
+    if len(shape) == 4 and shape[-1] == 2 and (_names_it(settings) or unnamed):
         return
     like = {(4, 1): _SHALLOW_WATER, (3, 1): _SORPTION}.get((len(shape), shape[-1]))
     also = f"; PDEBench's {like} has this shape too, with axes [t, x, (y,) field]" if like else ""
@@ -78,6 +79,25 @@ def require_reaction_diffusion(shape: tuple[int, ...], settings: Mapping[str, An
         "nothing in the file says what the boundary is: say with --boundary (boundary=) whether it "
         f"is periodic, neumann or dirichlet{also}"
     )
+
+
+def wrote(
+    settings: Mapping[str, Any], names: Sequence[str], positions: Sequence[np.ndarray]
+) -> bool:
+    """Whether samples have the settings of the two-dimensional reaction-diffusion, or its names and
+    nodes: numbers, and cell centres of [-1, 1]²."""
+    numbered = all(name.isascii() and name.isdecimal() for name in names)
+    return _names_it(settings) or (
+        numbered
+        and all(
+            np.allclose(x, (2 * np.arange(x.size) + 1) / x.size - 1, rtol=0, atol=1e-3 / x.size)
+            for x in positions
+        )
+    )
+
+
+def _names_it(settings: Mapping[str, Any]) -> bool:
+    return {"Du", "Dv", "k"} <= set(settings["sim"]) or "diff-react" in settings["name"]
 
 
 def settings(text: Any, root: Mapping[str, Any], key: str, file: str) -> dict[str, Any]:
