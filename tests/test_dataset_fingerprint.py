@@ -239,6 +239,33 @@ COPIES = {
 }
 
 
+def test_what_a_fingerprint_does_not_notice_is_as_the_documentation_says():
+    """docs/training.md, "Held-out data"."""
+    grid = fdiff.Grid((32, 32), 2.0, "neumann")
+    half = grid.coarsen(2)
+    u = fdiff.BesselCovariance(1.0, 25.0, 2.0).sample(grid, 12, seed=3)[:, None]
+    known = prints(u, grid)
+    blocks = u.reshape(12, 1, 16, 2, 16, 2).mean((3, 5))
+    for copy, box in (
+        (u.astype("f4").astype(float), grid),
+        (levels.restrict_field(u, grid, half), half),
+        (levels.prolong_field(u, grid, grid.refine(2)), grid.refine(2)),
+    ):
+        assert known.known(prints(copy, box)).all()
+    for copy, box in (
+        (blocks, half),
+        (u[..., ::2, ::2], half),
+        (np.roll(u, 1, -1), grid),
+        (u[..., ::-1], grid),
+        (u.swapaxes(-1, -2), grid),
+        (u / u.std() + 1, grid),
+    ):
+        assert not known.known(prints(copy, box)).any()
+    assert known.known(prints(u.astype("f2").astype(float), grid)).all()
+    high = u + 100
+    assert not prints(high, grid).known(prints(high.astype("f2").astype(float), grid)).any()
+
+
 @pytest.mark.parametrize("kind", COPIES)
 def test_evaluate_refuses_copies_of_what_was_trained_on(solutions, tmp_path, capsys, kind):
     copy, count = COPIES[kind]
