@@ -23,6 +23,7 @@ from fdiff.errors import FileError, LinkRefused
 MOST_JSON = 1 << 28  # bytes: a mean on 1024² nodes takes 20 MB
 MOST_TOML = 1 << 20  # bytes: people write these
 MOST_DEPTH = 32  # of values within values; ours have at most six
+_SAVE = "save it in UTF-8"
 FOLLOW = "pass --follow-links (follow_links=True) to use it all the same"
 
 _following: ContextVar[bool] = ContextVar("following_links", default=False)
@@ -126,12 +127,27 @@ def read_text(path: Path | str, most: int, follow_links: bool | None = None) -> 
     encoding = "utf-8-sig"
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
+    expected = f"text in {encoding[:6].rstrip('-').upper()}"
     try:
-        return content.decode(encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise FileError(
-            path, "", f"text in {encoding[:6].rstrip('-').upper()}", f"other bytes at {error.start}"
-        ) from None
+        found = _wide(content) or f"other bytes at {error.start}"
+        raise FileError(path, "", expected, found, _SAVE) from None
+    if "\0" in text:  # which is UTF-8, but in no text of TOML or JSON
+        found = _wide(content) or "zero bytes, as text in another encoding has"
+        raise FileError(path, "", expected, found, _SAVE)
+    return text
+
+
+def _wide(content: bytes) -> str:
+    """What text in UTF-16 without a byte order mark is called; "" for other bytes.
+
+    Of Latin letters every second byte is zero.
+    """
+    first, second = (content[place:4096:2].count(0) for place in (0, 1))
+    if bool(first) == bool(second):
+        return ""
+    return f"UTF-16 ({'little' if second else 'big'}-endian) without a byte order mark"
 
 
 def read_json(path: Path | str, finite: bool = True) -> Any:

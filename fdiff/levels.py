@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from fdiff import backends
+from fdiff import backends, words
 from fdiff.grid import Grid
 
 
@@ -92,9 +92,8 @@ def _shared(source: Grid, target: Grid, axis: int) -> list[tuple[slice, slice]]:
 def _check_box(a: Grid, b: Grid) -> None:
     if not a.same_box(b):
         raise ValueError(
-            "restriction and prolongation need one box: got lengths "
-            f"{a.lengths} / {b.lengths}, boundaries {a.boundary} / {b.boundary}, "
-            f"origins {a.origin} / {b.origin}"
+            "restriction and prolongation need one box, and these are two: "
+            f"{words.box(a)} and {words.box(b)}"
         )
 
 

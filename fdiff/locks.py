@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from typing import IO, final
 
 from fdiff.errors import InUseError
 from fdiff.files import not_through_a_link
+from fdiff.words import warn
 
 
 def try_lock(file: IO) -> bool | None:
@@ -126,15 +126,11 @@ def _taken(path: Path, what: str) -> tuple[IO, bool]:
     if ours is None:
         if not made:
             _decide_without_locks(file, path, what, before)
-        warnings.warn(
-            f"there are no locks here, so that only {path} keeps other processes out of {what}",
-            stacklevel=4,
-        )
+        warn(f"there are no locks here, so that only {path} keeps other processes out of {what}")
     elif before is not None and before.host != socket.gethostname():
-        warnings.warn(
+        warn(
             f"{path} was left by {before}, whose lock this machine may not see: if that process "
-            f"still runs, end one of the two",
-            stacklevel=4,
+            f"still runs, end one of the two"
         )
     file.seek(0)
     file.truncate()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -14,7 +13,9 @@ from fdiff import dataset
 from fdiff.files import not_through_a_link
 from fdiff.grid import Grid
 from fdiff.shells import shell_index
+from fdiff.words import warn
 
+PICTURES, MOVIES = (".png", ".pdf", ".svg", ".jpg", ".webp"), (".gif", ".mp4")
 FRAMES = 6
 _MOVIE_FRAMES = 120
 _FRAMES_A_SECOND = 15
@@ -78,15 +79,34 @@ def load(
 def _warn_of_gaps(file: dataset.Dataset, sample: int, name: str, values: np.ndarray) -> None:
     finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
     found = file.view.faults(sample, file.channel(name), slice(None)) or ["not finite"]
-    warnings.warn(
+    warn(
         f"{file.path}: sample {file.view.keys[sample]}, field {name} holds values that are "
-        f"{' and '.join(found)}, at {(~finite).sum()} of {len(finite)} times: they are not drawn",
-        stacklevel=3,
+        f"{' and '.join(found)}, at {(~finite).sum()} of {len(finite)} times: they are not drawn"
     )
 
 
+def check_names(picture: Path | None = None, movie: Path | None = None) -> None:
+    """Raises ValueError where a name does not end as pictures or movies do that can be written."""
+    for path, kind, option, endings in (
+        (picture, "picture", "--out", PICTURES), (movie, "movie", "--movie", MOVIES),
+    ):  # fmt: skip
+        if path is None or path.suffix.lower() in endings:
+            continue
+        raise ValueError(
+            f"the name of a {kind} ({option}) ends in {', '.join(endings[:-1])} or {endings[-1]}, "
+            f"got {path}"
+        )
+    if movie is not None and movie.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
+        raise ValueError("an .mp4 needs ffmpeg, which is not installed: name a .gif")
+
+
 def figure(trajectory: Trajectory, path: Path) -> Path:
-    """Frames above, the energy by shell of the frequency below, one line a frame."""
+    """Frames above, the energy by shell of the frequency below, one line a frame.
+
+    Raises:
+        ValueError: a name that does not end as pictures do.
+    """
+    check_names(picture=path)
     plt = _pyplot()
     low, high = trajectory.limits
     chosen = np.unique(np.linspace(0, len(trajectory.times) - 1, FRAMES).round().astype(int))
@@ -110,14 +130,15 @@ def figure(trajectory: Trajectory, path: Path) -> Path:
 
 
 def movie(trajectory: Trajectory, path: Path) -> Path:
-    """A GIF, or an MP4 where ffmpeg is installed."""
+    """A GIF, or an MP4 where ffmpeg is installed.
+
+    Raises:
+        ValueError: a name that does not end as movies do, or an MP4 without ffmpeg.
+    """
+    check_names(movie=path)
     plt = _pyplot()
     from matplotlib import animation
 
-    if path.suffix not in (".gif", ".mp4"):
-        raise ValueError(f"a movie is a .gif or an .mp4, got {path}")
-    if path.suffix == ".mp4" and shutil.which("ffmpeg") is None:
-        raise ValueError("an .mp4 needs ffmpeg, which is not installed: name a .gif")
     low, high = trajectory.limits
     count = len(trajectory.times)
     chosen = np.unique(np.linspace(0, count - 1, min(count, _MOVIE_FRAMES)).round().astype(int))
@@ -129,7 +150,7 @@ def movie(trajectory: Trajectory, path: Path) -> Path:
         axes.set_title(f"t = {trajectory.times[i]:g}", fontsize=9)
 
     run = animation.FuncAnimation(fig, draw, frames=chosen, init_func=lambda: None)
-    writer = "pillow" if path.suffix == ".gif" else "ffmpeg"
+    writer = "pillow" if path.suffix.lower() == ".gif" else "ffmpeg"
     return _saved(
         path,
         lambda partial: run.save(partial, writer=writer, fps=_FRAMES_A_SECOND, dpi=90),

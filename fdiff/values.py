@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from fdiff.words import by_number
+
 
 def real_values(values: Any, what: str) -> np.ndarray:
     """``values`` as a plain array of real numbers; ``what`` names them in the message.
@@ -21,8 +23,9 @@ def real_values(values: Any, what: str) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray):
         masked = int(np.ma.count_masked(values))
         if masked:
+            are = by_number(masked, "is", "are")
             raise ValueError(
-                f"{masked} of the {values.size} values of {what} are masked: leave those samples "
+                f"{masked} of the {values.size} values of {what} {are} masked: leave those samples "
                 "out, or fill the gaps"
             )
         values = values.data
@@ -45,7 +48,9 @@ def require_finite(fields: np.ndarray, what: str) -> None:
     """
     finite = np.array([np.isfinite(field).all() for field in fields], bool)
     if not finite.all():
+        bad = int((~finite).sum())
         raise ValueError(
-            f"{int((~finite).sum())} of the {len(fields)} {what} hold NaN or infinite values, the "
-            f"first is number {int(np.argmin(finite))}: remove or regenerate them"
+            f"{bad} of the {len(fields)} {what} {by_number(bad, 'holds', 'hold')} NaN or infinite "
+            f"values, the first is number {int(np.argmin(finite))}: remove or regenerate "
+            f"{by_number(bad, 'it', 'them')}"
         )

@@ -95,14 +95,15 @@ def test_a_changed_source_extends_confirms_and_regenerates_nothing(tmp_path, cap
     source(tmp_path / "b.h5", seed=9)
     a.write_bytes((tmp_path / "b.h5").read_bytes())
     for samples in (4, 6):
-        with pytest.raises(ValueError, match=CHANGED):
+        with pytest.raises(ValueError, match=f"{CHANGED} .* back, or choose another --out$"):
             started(a, out, samples=samples)
-    with pytest.raises(ValueError, match=CHANGED):
+    with pytest.raises(ValueError, match=f"{CHANGED} .*: bring the former file back$"):
         regenerate(out, 1)
     status, said = line(capsys, "verify", out, "--json")
     assert status == 0
     assert json.loads(said.out)["damaged"] == {}
     assert "whose content is not the one recorded (sample 0 and 3 others" in said.err
+    assert "bring the former file back\n" in said.err  # `verify` has no --out
     assert "4 samples are intact" in said.err
     assert content(out) == kept
     # One changed state of a file is a change; a source that only grew is none.

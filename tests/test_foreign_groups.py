@@ -117,6 +117,7 @@ def test_data_sets_of_pdebench_that_are_not_read_are_named(tmp_path, capfd, arra
         said = refused(path, boundary)
         assert f"PDEBench's {words}" in said or words in said
         assert "does not read yet" in said
+        assert "'s the " not in said
     for command in (["show"], ["train", "--out", str(tmp_path / "run")], ["verify"]):
         assert main([command[0], str(path), *command[1:]]) == 1
         error = capfd.readouterr().err

@@ -254,7 +254,20 @@ def test_text_of_any_unicode_encoding_with_its_mark_is_read(tmp_path):
         path.write_text('name = "é"\n', encoding=encoding)
         assert inputs.read_toml(path) == {"name": "é"}
     path.write_bytes(b'name = "\xe9"\n')
-    with pytest.raises(errors.FileError, match="text in UTF"):
+    with pytest.raises(errors.FileError, match="text in UTF-8, found other bytes at 8"):
+        inputs.read_toml(path)
+
+
+@pytest.mark.parametrize("letters", ["plain", "é", "naïve – ©"])
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_utf16_without_its_mark_is_called_so(tmp_path, letters, order):
+    path = tmp_path / "x.toml"
+    path.write_bytes(f'name = "{letters}"\n'.encode(f"utf-16-{order[0]}e"))
+    expected = rf"text in UTF-8, found UTF-16 \({order}-endian\) without .* mark; save it in UTF-8"
+    with pytest.raises(errors.FileError, match=expected):
+        inputs.read_toml(path)
+    path.write_bytes(bytes(100))
+    with pytest.raises(errors.FileError, match="text in UTF-8, found zero bytes"):
         inputs.read_toml(path)
 
 

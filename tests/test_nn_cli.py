@@ -68,7 +68,7 @@ def test_two_fields_are_trained_together(folder, capsys):
     assert fdiff.nn.load_run(folder / "run").fields == ("u", "v")
     said = capsys.readouterr().err
     assert "holds the fields" not in said
-    assert f"trained on 27 fields (u, v) of the 30 in {folder / 'data.h5'}" in said
+    assert f"trained on 27 of the 30 samples in {folder / 'data.h5'} (fields u, v)" in said
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,9 @@ def test_what_is_trained_on_is_said(folder, capsys, options, choice):
     printed = capsys.readouterr()
     assert printed.err.startswith(f"{folder / 'data.h5'} {choice}")
     trained = options[-1] if options else "u"
-    kept = f"({trained}) of the 30 in {folder / 'data.h5'}, 3 of which are kept back for validation"
-    assert f'trained on 27 fields {kept} and comparison (split "test");' in printed.err
+    part = f"trained on 27 of the 30 samples in {folder / 'data.h5'} (field {trained})"
+    kept = 'the other 3 are kept back for validation and comparison (split "test")'
+    assert f"{part}; {kept}; validation loss" in printed.err
     out = json.loads(printed.out)
     assert out["fields"] == {"stored": ["u", "v"], "trained": [trained]}
     assert out["samples"] == {"stored": 30, "trained": 27, "split": "train", "validation": 3}
@@ -93,10 +94,9 @@ def test_what_is_trained_on_is_said(folder, capsys, options, choice):
 
 def test_other_splits_say_what_they_leave_out(folder, capsys):
     assert train(folder, "--split", "test") == 0
-    words = "trained on 3 fields (u) of the 30 in"
     said = capsys.readouterr().err
-    assert words in said
-    assert ", 27 of which are not in the split 'test';" in said
+    assert "trained on 3 of the 30 samples in" in said
+    assert '(field u); the other 27 are not in the split "test"; validation' in said
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_the_network_learns_what_the_parameter_says(tmp_path):
     for given in ({}, {"k": 1.0}):
         with pytest.raises(ValueError, match="conditional on r: give a value for each"):
             told.score_at(**given)
-    with pytest.raises(ValueError, match="conditional on nothing"):
+    with pytest.raises(ValueError, match="this run has no parameters: leave out --set"):
         nn.load_run(tmp_path / "blind", device="cpu").score_at(r=1.0)
 
 

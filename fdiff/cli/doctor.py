@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from fdiff.cli.output import reads_files
+from fdiff.words import counted
 
 CORE = ("numpy", "scipy", "numba", "pyfftw", "h5py", "yaml")
 OPTIONAL = {
@@ -62,7 +63,8 @@ def _dataset(path: Path) -> list[list[str]]:
         rows.append([path.name, poor.sentence(path), "warning", ""])
     status = "warning" if report["gaps"] else "ok"
     rows += [[path.name, remark, status, ""] for remark in remarks(path, report)]
-    return rows or [[path.name, f"{report['samples']} samples are intact", "ok", ""]]
+    are = counted(report["samples"], "sample is", "samples are")
+    return rows or [[path.name, f"{are} intact", "ok", ""]]
 
 
 def _packages() -> list[list[str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fdiff.cli.output import BOUNDARY_HELP, print_json, print_table, reads_files, say
+from fdiff.words import by_number
 
 if TYPE_CHECKING:
     from fdiff.dataset import Dataset
@@ -36,7 +37,10 @@ def register(app: typer.Typer) -> None:
 
         Sets on different grids are compared on the coarser one, by restriction. Samples that
         are among the data given, or whose training data are, are refused: such numbers mean
-        nothing.
+        nothing. They are known by name, and copies without names by their coarsest
+        coefficients: in float32 or float64, in any file format, at any resolution that holds the
+        same modes. Not noticed are cell averages, shifted, mirrored or transposed copies, other
+        units, and some copies in float16.
         """
         rows = evaluate_files(
             samples, against, field=field, time=time, split=split, boundary=boundary,
@@ -122,15 +126,17 @@ def refuse_overlap(
     same = shared.in_both(samples, truth, drawn, fields, split)
     if same:
         raise ValueError(
-            f"{same} of the fields of {truth.path} are in {samples.path} too: compare with "
+            f"{same} of the fields of {truth.path} {by_number(same, 'is', 'are')} in "
+            f"{samples.path} too: compare with "
             "others (another seed; PDEBench's own initial numbers need seeds further apart than "
             "there are samples)"
         )
     trained, told = shared.trained_on(samples, truth, fields, split)
     if trained:
         raise ValueError(
-            f"{trained} of the fields of {truth.path} were in the training data of "
-            f"{samples.path}: compare with held-out data (another seed, or --split test)"
+            f"{trained} of the fields of {truth.path} {by_number(trained, 'was', 'were')} in the "
+            f"training data of {samples.path}: compare with held-out data (another seed, or "
+            "--split test)"
         )
     if not told and samples.provenance.get("trained_on"):
         say(

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fdiff import words
 from fdiff.cli.output import print_json, progress, reads_files, say
 from fdiff.cli.shape import HELP, parse_shape
 
@@ -97,7 +98,8 @@ def register(app: typer.Typer) -> None:
         if problems:
             raise ValueError("; ".join(problems))
         if checked := report["samples"] - report["unknown"]:
-            say(f"{file}: {checked} samples are intact")
+            are = words.counted(checked, "sample is", "samples are")
+            say(f"{file}: {are} intact")
 
     @app.command()
     @reads_files
@@ -181,7 +183,9 @@ def generate_to_file(
     for index, reason in list(done["failed"].items())[:5]:
         say(f"sample {index} failed and is NaN from there on: {reason}")
     if done["failed"]:
-        say(f"{len(done['failed'])} of {counted(done['samples'], recipe)} are recorded as failed")
+        count = len(done["failed"])
+        are = words.by_number(count, "is", "are")
+        say(f"{count} of {counted(done['samples'], recipe)} {are} recorded as failed")
     if len(done["failed"]) == done["samples"]:
         raise ArithmeticError(f"no trajectory of {out} could be computed to the end")
     poor = resolved.of_dataset(out, share=resolved.SHARE)
@@ -193,7 +197,7 @@ def generate_to_file(
 def counted(samples: int, recipe) -> str:
     """``1 trajectory``, ``5 trajectories``; of a law without an equation ``5 fields``."""
     one, many = ("field", "fields") if recipe.system == "none" else ("trajectory", "trajectories")
-    return f"{samples} {one if samples == 1 else many}"
+    return words.counted(samples, one, many)
 
 
 def plan(recipe, out: Path, workers: int | None) -> dict[str, Any]:

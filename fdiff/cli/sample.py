@@ -10,6 +10,7 @@ import typer
 from fdiff.cli.generate import parse_settings
 from fdiff.cli.output import print_json, progress, reads_files, say, spoken_warnings
 from fdiff.cli.shape import HELP, parse_shape
+from fdiff.words import counted
 
 BATCH = 32  # samples at a time: bounds the memory, changes no number
 
@@ -78,7 +79,7 @@ def sample_to_file(
     }  # fmt: skip
     if trained.unfinished:
         recipe["unfinished"] = trained.unfinished
-    drawn_at = f"{samples} {'field' if samples == 1 else 'fields'} at {_times(grid.shape)}"
+    drawn_at = f"{counted(samples, 'field')} at {_times(grid.shape)}"
     score = trained.score_at(**(parameters or {}))
     if parameters:
         recipe["parameters"] = parameters
@@ -95,7 +96,7 @@ def sample_to_file(
         out, drawn.fields.cpu().numpy(), grid, trained.fields, trained.time, recipe,
         shared.record(trained.fingerprints),
     )  # fmt: skip
-    say(f"{out}: {drawn_at}, {drawn.evaluations} evaluations each")
+    say(f"{out}: {drawn_at}, {counted(drawn.evaluations, 'evaluation')} each")
     return {"out": str(out), "evaluations": drawn.evaluations, "recipe": recipe}
 
 

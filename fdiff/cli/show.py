@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
         sample: Annotated[int, typer.Option(help="Position of the sample in the file.")] = 0,
         field: Annotated[str | None, typer.Option(help="Field to show; the first.")] = None,
         out: Annotated[
-            Path | None, typer.Option(help="Picture to write (.png, .pdf, .svg).")
+            Path | None, typer.Option(help="Picture to write: .png, .pdf, .svg, .jpg, .webp.")
         ] = None,
         movie: Annotated[Path | None, typer.Option(help="Movie to write (.gif or .mp4).")] = None,
         boundary: Annotated[str | None, typer.Option(help=BOUNDARY_HELP)] = None,
@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
         # Beside a file; of a folder, which may not be ours, in the working folder.
         place = Path() if file.is_dir() else file.parent
         picture = out or place / f"{file.stem}_{sample}.png"
+        plots.check_names(picture, movie)
         trajectory = plots.load(file, sample, field, boundary)
         written = [plots.figure(trajectory, picture)]
         if len(trajectory.times) > 1:

@@ -12,6 +12,7 @@ import typer
 from fdiff.cli.output import BOUNDARY_HELP, print_json, reads_files, say, spoken_warnings
 from fdiff.described import named
 from fdiff.inputs import read_toml
+from fdiff.words import by_number
 
 HELD_OUT = 256  # fields of the split "test" that the validation loss uses
 
@@ -121,9 +122,10 @@ def train_from_file(
         losses = nn.run.last_validation(out)
         if team.leads:
             shown = ", ".join(f"{k} {v:.3f}" for k, v in losses.items()) or "no held-out fields"
+            what = f"{by_number(len(names), 'field', 'fields')} {', '.join(names)}"
             say(
-                f"{out}: trained on {len(fields)} fields ({', '.join(names)}) of the {stored} in "
-                f"{data}{_left_out(stored - asked, asked - len(fields), split)}; validation loss "
+                f"{out}: trained on {_part(len(fields), stored)} in {data} ({what})"
+                f"{_left_out(stored - asked, asked - len(fields), split)}; validation loss "
                 f"in units of the linear model's: {shown}"
             )
     return {
@@ -142,14 +144,28 @@ def _choice(data: Path, present: Sequence[str], names: Sequence[str], chosen: bo
     return what if chosen else f"{what} alone (--field {','.join(present)} takes all)"
 
 
+def _part(trained: int, stored: int) -> str:
+    """``5 of the 6 samples``, ``all 6 samples``, ``the only sample``."""
+    if trained < stored:
+        return f"{trained} of the {stored} samples"
+    return "the only sample" if stored == 1 else f"all {stored} samples"
+
+
 def _left_out(others: int, failed: int, split: str | None) -> str:
     """What became of the samples that were not trained on."""
-    out = ""
+    reasons = []
     if others and split == "train":
-        out = f', {others} of which are kept back for validation and comparison (split "test")'
+        reasons.append(
+            f"{others} {by_number(others, 'is', 'are')} kept back for validation and comparison "
+            '(split "test")'
+        )
     elif others:
-        out = f", {others} of which are not in the split {split!r}"
-    return out + (f", {failed} of which failed" if failed else "")
+        reasons.append(f'{others} {by_number(others, "is", "are")} not in the split "{split}"')
+    if failed:
+        reasons.append(f"{failed} failed when {by_number(failed, 'it was', 'they were')} generated")
+    if not reasons:
+        return ""
+    return ("; the other " if len(reasons) == 1 else "; of the others ") + " and ".join(reasons)
 
 
 def _config(path: Path | None) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import final
@@ -18,6 +17,7 @@ from fdiff.covariance.kernel import correlation_length, kernel, mode_values
 from fdiff.covariance.tail import dyadic_sums
 from fdiff.errors import TraceClassWarning
 from fdiff.grid import Grid
+from fdiff.words import warn
 
 
 class CovarianceOperator(ABC):
@@ -198,13 +198,12 @@ class CovarianceOperator(ABC):
 
     def _warn_unless_trace_class(self, grid: Grid) -> None:
         if not self.is_trace_class(grid.dim):
-            warnings.warn(
+            warn(
                 f"{self!r} is not trace class in {grid.dim}D: its samples have no limit in L2. "
                 f"Their pointwise variance grows without bound as the grid is refined (here "
                 f"{self.trace(grid) / grid.volume:.3g}), and what is learned from them on one grid "
                 "does not carry over to another.",
                 TraceClassWarning,
-                stacklevel=3,
             )
 
     def __add__(self, other: CovarianceOperator) -> CovarianceOperator:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fdiff.dataset.formats import Boundary
 from fdiff.dataset.images import ImageFolder
+from fdiff.dataset.opening import refuse_run
 from fdiff.dataset.reader import Dataset
 from fdiff.dataset.shared import overlap
 from fdiff.dataset.writer import write_fields
@@ -31,6 +32,7 @@ def open(  # named as in `h5py` and `xarray`
         raise ValueError(
             f"{path} holds The Well's folders: name a file, as {path}/data/train/*.hdf5"
         )
+    refuse_run(path)
     if path.is_dir():
         return ImageFolder(path, boundary=boundary, follow_links=follow_links)
     file = Dataset(path, boundary, follow_links)

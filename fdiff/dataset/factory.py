@@ -139,13 +139,15 @@ def _check_recipe(existing: Recipe, recipe: Recipe, out: Path) -> None:
 
 
 def check_available(recipe: Recipe) -> None:
-    """Raises ValueError where the law has fewer samples than the recipe asks for."""
+    """Raises ValueError where the law has fewer samples than the recipe asks for, or none on its
+    grid: said before anything is written."""
     count = recipe.law.available
     if count is not None and recipe.first + recipe.samples > count:
         raise ValueError(
             f"recipe key samples: {recipe.initial['path']} holds samples 0 to {count - 1}, the "
             f"recipe asks for {recipe.first} to {recipe.first + recipe.samples - 1}"
         )
+    recipe.law.check(recipe.system_of(recipe.first), recipe.grid)
 
 
 def _confirm(out: Path, recipe: Recipe, progress: Update | None) -> dict[str, Any]:

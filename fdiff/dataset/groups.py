@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from fdiff.dataset.opening import open_hdf5
 from fdiff.errors import UnreadableHere
+from fdiff.words import by_number, warn
 
 
 def sample_names(file, ours: bool) -> list[str]:
@@ -39,10 +39,9 @@ def sample_names(file, ours: bool) -> list[str]:
             )
     others = sorted(set(names).difference(found))
     if others:
-        warnings.warn(
+        warn(
             f"{file.filename}: {some_names(others)} at the root of the file "
-            f"{'is no sample and is' if len(others) == 1 else 'are no samples and are'} left out",
-            stacklevel=5,
+            f"{by_number(len(others), 'is no sample and is', 'are no samples and are')} left out"
         )
     return found
 

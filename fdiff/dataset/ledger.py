@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import warnings
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +17,7 @@ from fdiff.described import Item, Table
 from fdiff.errors import InUseError
 from fdiff.inputs import parse_json, regular
 from fdiff.locks import try_lock
+from fdiff.words import warn
 
 _LONGEST = 1 << 24  # bytes of a line
 _PIECE = 1 << 20  # bytes compared at a time
@@ -47,10 +47,7 @@ class Ledger:
                 f"another process is writing {written}: wait for it, or choose another --out"
             )
         if ours is None:
-            warnings.warn(
-                f"there are no locks here: another process that writes {written} would not be seen",
-                stacklevel=2,
-            )
+            warn(f"there are no locks here: another process that writes {written} is not seen")
         self.header: dict[str, Any] = {}
         self.records: dict[int, dict[str, Any]] = {}
         self.sealing = False

@@ -10,6 +10,7 @@ import errno
 import importlib
 import io
 import re
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -56,6 +57,17 @@ def open_hdf5(path: Path, follow_links: bool = False):
             return h5py.File(path, "r")
     except OSError as error:
         raise _explained(path, head, error) from error
+
+
+def refuse_run(path: Path) -> None:
+    """Raises FileError where a path that is to hold data is the folder of a trained network."""
+    if (path / "run.json").is_file():
+        raise FileError(
+            path, "", "data", "a run of `fdiff train`",
+            f"`fdiff sample {shlex.quote(str(path))} --out FILE` draws fields from it",
+            f"{path} is a run of `fdiff train`, not data: `fdiff sample {shlex.quote(str(path))} "
+            "--out FILE` draws fields from it",
+        )  # fmt: skip
 
 
 def _explained(path: Path, head: bytes, error: OSError) -> Exception:

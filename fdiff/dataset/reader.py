@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fdiff import words
 from fdiff.dataset.formats import Boundary, PDEBenchView, WellView, provenance, view
 from fdiff.dataset.links import check_links
 from fdiff.dataset.opening import open_hdf5
@@ -135,7 +135,7 @@ class Dataset:
         with self.naming_the_file():
             grid, notes = self.view.grid, self.view.notes
         if notes:
-            warnings.warn(f"{self.path}: {'; '.join(notes)}", stacklevel=3)
+            words.warn(f"{self.path}: {'; '.join(notes)}")
         return grid
 
     def indices(self, split: str | None = None) -> Sequence[int]:
@@ -154,7 +154,9 @@ class Dataset:
             raise ValueError(f"{self.path} has splits {sorted(splits)}, not {split!r}")
         begin, end = splits[split]
         if begin >= min(end, n):
-            raise ValueError(f"the split {split!r} of {self.path} is empty; it has {n} samples")
+            raise ValueError(
+                f"the split {split!r} of {self.path} is empty; it has {words.counted(n, 'sample')}"
+            )
         return range(begin, min(end, n))
 
     def frame(self, time: float | None = None) -> int:
@@ -253,10 +255,10 @@ class Dataset:
         rows = list(self.indices(split))
         usable = [row for row in rows if row not in failed]
         if len(usable) < len(rows):
-            warnings.warn(
-                f"{len(rows) - len(usable)} of {len(rows)} samples of {self.path} are recorded as "
-                "failed and left out",
-                stacklevel=3,
+            failures = len(rows) - len(usable)
+            words.warn(
+                f"{failures} of {len(rows)} samples of {self.path} "
+                f"{words.by_number(failures, 'is', 'are')} recorded as failed and left out"
             )
         return usable
 

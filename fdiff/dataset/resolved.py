@@ -44,6 +44,7 @@ from typing import Any, final
 from fdiff import pde
 from fdiff.dataset import source
 from fdiff.dataset.recipe import Recipe, from_dict
+from fdiff.words import by_number
 
 THRESHOLD = 1e-4  # share of the energy beyond two thirds of the grid's range
 # Grids that are tried, in nodes of the recipe's, and the most nodes that one may have.
@@ -74,7 +75,8 @@ class Unresolved:
 
     def sentence(self, place: object) -> str:
         """The warning; ``place`` names the file."""
-        which = f"{self.samples} of {self.of} samples are" if self.of > 1 else "the sample is"
+        are = by_number(self.samples, "is", "are")
+        which = f"{self.samples} of {self.of} samples {are}" if self.of > 1 else "the sample is"
         if self.resolution is not None:
             grid = ",".join(map(str, self.resolution))
             advice = f"--resolution {grid} resolves sample {self.sample}"

@@ -20,6 +20,7 @@ from fdiff.dataset.formats import ATTRIBUTE
 from fdiff.dataset.reader import Dataset, provenance_of
 from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.files import system_errors, whole
+from fdiff.words import counted
 
 # A file and the recipe of its samples.
 Part = tuple[Path, Recipe]
@@ -67,7 +68,8 @@ def _linked(out: Path) -> list[Part]:
 def part_recipe(recipe: Recipe, i: int, n: int) -> Recipe:
     """The share of part i: consecutive samples, as equal as can be."""
     if n > recipe.samples:
-        raise ValueError(f"{recipe.samples} samples do not fill {n} shards")
+        do = counted(recipe.samples, "sample does", "samples do")
+        raise ValueError(f"{do} not fill {n} shards")
     begin, end = (recipe.samples * j // n for j in (i, i + 1))
     return replace(recipe, first=recipe.first + begin, samples=end - begin)
 

@@ -18,9 +18,11 @@ from fdiff.dataset.formats import BY_CONTENT
 from fdiff.dataset.reader import Dataset
 from fdiff.dataset.recipe import Recipe
 from fdiff.errors import UnreadableHere
+from fdiff.words import by_number, counted
 
 # How the identity begins of a sample that is known by its values; see also `ImageFolder.identity`.
 _BY_VALUES = (BY_CONTENT, "sha256:")
+_ANOTHER = ", or choose another --out"
 
 
 def remarks(file: Dataset, recipe: Recipe) -> str:
@@ -42,21 +44,25 @@ def remarks(file: Dataset, recipe: Recipe) -> str:
     if changed:
         return changed_sentence(recipe, changed)
     if unknown:
+        record = by_number(unknown, "records", "record")
         return (
-            f"{start}; {unknown} of its samples record neither those fields' content nor their "
-            "own time 0, so whether the content is unchanged is not known"
+            f"{start}; {unknown} of its samples {record} neither those fields' content nor the "
+            "state at time 0, so whether the content is unchanged is not known"
         )
     return ""
 
 
-def changed_sentence(recipe: Recipe, samples: list[int]) -> str:
-    """What to say of samples that do not start from what the source holds."""
-    which = f"sample {samples[0]} and {len(samples) - 1} others" if samples[1:] else samples[0]
-    which = which if samples[1:] else f"sample {which}"
+def changed_sentence(recipe: Recipe, samples: list[int], advice: str = "") -> str:
+    """What to say of samples that do not start from what the source holds.
+
+    ``advice``: what else may be done than to bring the source back.
+    """
+    which = f"sample {samples[0]}"
+    if others := len(samples) - 1:
+        which += f" and {counted(others, 'other')}"
     return (
         f"its initial fields come from {recipe.initial['path']}, whose content is not the one "
-        f"recorded ({which} started from other values): bring the former file back, or choose "
-        "another --out"
+        f"recorded ({which} started from other values): bring the former file back{advice}"
     )
 
 
@@ -90,7 +96,7 @@ def check(path: Path, recipe: Recipe) -> None:
     except UnreadableHere:
         return
     if changed:
-        raise ValueError(f"{path}: {changed_sentence(recipe, changed)}")
+        raise ValueError(f"{path}: {changed_sentence(recipe, changed, _ANOTHER)}")
 
 
 def check_records(path: Path, recipe: Recipe, records: Iterable[Mapping[str, Any]]) -> None:
@@ -100,7 +106,7 @@ def check_records(path: Path, recipe: Recipe, records: Iterable[Mapping[str, Any
     with recipe.law.kept_open():
         changed = [r["sample"] for r in records if differs(recipe, r)]
     if changed:
-        raise ValueError(f"{path}: {changed_sentence(recipe, changed)}")
+        raise ValueError(f"{path}: {changed_sentence(recipe, changed, _ANOTHER)}")
 
 
 def differs(recipe: Recipe, record: Mapping[str, Any]) -> bool | None:

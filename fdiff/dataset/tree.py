@@ -15,10 +15,12 @@ from typing import Any
 
 from fdiff.dataset import factory
 from fdiff.dataset.normalisation import normalisation
+from fdiff.dataset.opening import refuse_run
 from fdiff.dataset.recipe import Recipe
 from fdiff.described import Item
 from fdiff.files import write_text
 from fdiff.inputs import read_json
+from fdiff.words import counted
 
 SPLITS = ("train", "valid", "test")
 # The Well's own division, for a recipe that has none.
@@ -44,15 +46,19 @@ def parts(recipe: Recipe, out: Path | str) -> dict[Path, Recipe]:
             f"recipe key splits.{unknown[0]}: The Well's folders are {', '.join(SPLITS)}"
         )
     if len(recipe.stored_times) < 2:
-        raise ValueError("recipe key times: stats.yaml needs differences between stored times")
+        raise ValueError(
+            "recipe key times: give at least two times, as --times 0,5 does, or an --out that ends "
+            "in .hdf5: The Well's stats.yaml beside the folders describes how fields differ from "
+            "one stored time to the next"
+        )
     ranges = factory.split_ranges(recipe) or {}
     found = {}
     for split in SPLITS:
         begin, end = ranges.get(split, (0, 0))
         if begin == end and (split == "train" or recipe.splits.get(split)):
+            leave = counted(recipe.samples, "sample leaves", "samples leave")
             raise ValueError(
-                f"{recipe.samples} samples leave the split {split!r} empty: ask for more, or give "
-                "the recipe other splits"
+                f"{leave} the split {split!r} empty: ask for more, or give the recipe other splits"
             )
         if begin < end:
             path = Path(out) / "data" / split / f"{Path(recipe.name).name}.hdf5"
@@ -184,6 +190,7 @@ def verify(out: Path | str, progress: factory.Update | None = None) -> dict[str,
     from fdiff.dataset.verify import verify as verify_file
 
     out = Path(out)
+    refuse_run(out)
     files = all_files(out)
     if not files:
         raise ValueError(

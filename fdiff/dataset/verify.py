@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fdiff.dataset.reader import Dataset
 from fdiff.dataset.recipe import Recipe, from_dict
 from fdiff.errors import FileError, UnreadableHere, raised_here
 from fdiff.files import open_to_write
+from fdiff.words import by_number, counted
 
 # The two reasons that a checksum gives; only of these is a sample known to have changed.
 CHANGED = "its bytes have another checksum"
@@ -84,10 +86,7 @@ def complaints(path: Path | str, report: dict[str, Any]) -> list[str]:
         said.append(f"{path} is damaged in {len(damaged)} of {total} samples ({listed})")
         changed = [i for i, why in damaged.items() if why == CHANGED]
         if changed:
-            said.append(
-                "`fdiff regenerate FILE --sample I --repair` makes one whose bytes have changed "
-                "again"
-            )
+            said.append(_how_to_repair(path, changed))
     if unfit := report["unfit"]:
         said.append(
             f"{len(unfit)} of {total} samples of {path} cannot be read as fields: {_reasons(unfit)}"
@@ -106,14 +105,15 @@ def remarks(path: Path | str, report: dict[str, Any]) -> list[str]:
     said, gaps = [], report["gaps"]
     if gaps:
         listed = "; ".join(f"{i}: {what}" for i, what in list(gaps.items())[:5])
+        hold, them = by_number(len(gaps), "holds", "hold"), by_number(len(gaps), "it", "them")
         said.append(
-            f"{path}: {len(gaps)} of {report['samples']} samples hold values that are no numbers "
-            f"of a field ({listed}): leave them out, or fill the gaps"
+            f"{path}: {len(gaps)} of {report['samples']} samples {hold} values that are no numbers "
+            f"of a field ({listed}): leave {them} out, or fill the gaps"
         )
     read = report["unknown"] - len(report["unfit"])
     if read:
         said.append(
-            f"{path}: {read} sample{'s were' if read > 1 else ' was'} read; without checksums "
+            f"{path}: {counted(read, 'sample was', 'samples were')} read; without checksums "
             "nothing is known of their content"
         )
     return said
@@ -123,6 +123,19 @@ def _reasons(said: Mapping[Any, str]) -> str:
     """The sentences, once each where they differ by the names and numbers of samples only."""
     alike = {re.sub(r"\d+(\.\d+)?", "0", why): why for why in reversed(list(said.values()))}
     return "; ".join([*reversed(alike.values())][:5])
+
+
+def _how_to_repair(path: Path | str, changed: list[int | str]) -> str:
+    """The command for the first of the samples whose bytes have changed; of a folder, samples are
+    named by their file."""
+    place, _, sample = f"{changed[0]}".rpartition(":")
+    file = Path(path) / place if place else Path(path)
+    others = len(changed) - 1
+    also = f", and likewise the {by_number(others, 'other', f'{others} others')}" if others else ""
+    return (
+        f"`fdiff regenerate {shlex.quote(str(file))} --sample {sample} --repair` computes sample "
+        f"{sample} again and writes it in its place{also}"
+    )
 
 
 def _check_recipe(file: Dataset) -> None:

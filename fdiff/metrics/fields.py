@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fdiff.grid import Grid
 from fdiff.values import real_values, require_finite
+from fdiff.words import box
 
 RealArray = NDArray[np.floating]
 
@@ -104,7 +105,7 @@ def _columns(values: RealArray, fields: RealArray) -> RealArray:
 def common_grid(a: Grid, b: Grid) -> Grid:
     """The coarser of two grids on one box, axis by axis: where both sets can be compared."""
     if not a.same_box(b):
-        raise ValueError(f"grids of different boxes cannot be compared: {a} and {b}")
+        raise ValueError(f"grids of different boxes cannot be compared: {box(a)} and {box(b)}")
     return a.with_shape(tuple(min(n, m) for n, m in zip(a.shape, b.shape)))
 
 

@@ -19,6 +19,7 @@ from fdiff.grid import Grid
 from fdiff.metrics.energy import distances, squared_norms
 from fdiff.metrics.estimate import Estimate, normal
 from fdiff.metrics.fields import RealArray, as_fields
+from fdiff.words import counted
 
 
 def vendi_cosine(u: Any, grid: Grid) -> Estimate:
@@ -26,7 +27,8 @@ def vendi_cosine(u: Any, grid: Grid) -> Estimate:
     flat, _ = _flat(u, grid)
     norms = np.sqrt(squared_norms(flat))
     if not norms.all():
-        raise ValueError(f"{np.sum(norms == 0)} fields are zero and have no angle to others")
+        zero = counted(int(np.sum(norms == 0)), "field is zero and has", "fields are zero and have")
+        raise ValueError(f"{zero} no angle to others")
     return score((flat @ flat.T) / np.outer(norms, norms))
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +29,7 @@ from fdiff.nn.progress import read_records
 from fdiff.nn.score import NetworkScore
 from fdiff.nn.trainer import MultilevelTrainer
 from fdiff.process import ForwardProcess
+from fdiff.words import warn
 
 SAMPLING_BATCH_NODES = 2**19  # nodes of one network call: bounds the memory
 
@@ -74,16 +74,20 @@ class Run:
         """
         conditions = self.conditions or Conditions((), (), ())
         if set(parameters) != set(conditions.names):
-            wanted = ", ".join(conditions.names) or "nothing"
+            if not conditions.names:
+                raise ValueError(
+                    "this run has no parameters: leave out --set (the arguments of score_at); got "
+                    f"{', '.join(parameters)}"
+                )
             raise ValueError(
-                f"the run is conditional on {wanted}: give a value for each, and for nothing "
-                f"else; got {', '.join(parameters) or 'none'}"
+                f"the run is conditional on {', '.join(conditions.names)}: give a value for each, "
+                f"and for nothing else; got {', '.join(parameters) or 'none'}"
             )
         for name, value in parameters.items():
             if not math.isfinite(value):
                 raise ValueError(f"the parameter {name} must be a finite number, got {value}")
         for sentence in conditions.far(parameters):
-            warnings.warn(sentence, stacklevel=2)
+            warn(sentence)
         told = torch.from_numpy(conditions.standardised(parameters)) if parameters else None
         batch = max(1, SAMPLING_BATCH_NODES // (4 * self.grid.size))
         return NetworkScore(self.process, self.denoiser, told, batch, len(self.fields))
@@ -118,10 +122,7 @@ def load_run(
             description, denoiser, where, _trained(directory), files.read_fingerprints(directory)
         )
     if run.unfinished:
-        warnings.warn(
-            f"{directory} was {run.unfinished}: its samples are those of an unfinished training",
-            stacklevel=2,
-        )
+        warn(f"{directory} was {run.unfinished}: its samples are those of an unfinished training")
     return run
 
 
@@ -134,7 +135,7 @@ def _trained(directory: Path) -> tuple[int, int] | None:
         state = read_json(path)
         return int(state["step"]), int(state["steps"])
     except (ValueError, TypeError, KeyError):
-        warnings.warn(f"{path} is damaged: how far the run was trained is not known", stacklevel=3)
+        warn(f"{path} is damaged: how far the run was trained is not known")
         return None
 
 
@@ -252,8 +253,6 @@ def _write_config(directory: Path, config: dict[str, Any]) -> None:
     try:
         import tomli_w
     except ModuleNotFoundError:
-        warnings.warn(
-            "config.toml is not written without tomli-w; run.json holds the same", stacklevel=3
-        )
+        warn("config.toml is not written without tomli-w; run.json holds the same")
         return
     write_bytes(directory / "config.toml", tomli_w.dumps(config).encode())

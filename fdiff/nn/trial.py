@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fdiff.grid import Grid
 from fdiff.nn.fields import coefficient_type
 from fdiff.nn.precondition import Denoiser
+from fdiff.words import warn
 
 
 def try_network(denoiser: Denoiser, grid: Grid, channels: int, device, conditions: int = 0) -> None:
@@ -45,11 +46,10 @@ def compile_network(
                 out.abs().sum().backward()
     except Exception as error:  # whatever a compiler may raise
         network._compiled_call_impl = None
-        words = str(error).strip().splitlines() or [""]
-        warnings.warn(
-            f"torch.compile failed ({type(error).__name__}: {words[0][:120]}); "
-            "training goes on without it",
-            stacklevel=3,
+        said = str(error).strip().splitlines() or [""]
+        warn(
+            f"torch.compile failed ({type(error).__name__}: {said[0][:120]}); "
+            "training goes on without it"
         )
         return False
     finally:

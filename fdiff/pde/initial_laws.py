@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from fdiff import noise
+from fdiff import noise, words
 from fdiff.described import constructed, named, shown
 from fdiff.grid import Grid
 from fdiff.pde.systems import System
+from fdiff.words import counted
 
 if TYPE_CHECKING:
     from fdiff.covariance import CovarianceOperator
@@ -47,6 +49,9 @@ class Initial(ABC):
     def content(self, system: System, sample: int) -> str | None:
         """A digest of the values that a sample is made from; None where they are drawn."""
         return None
+
+    def check(self, system: System, grid: Grid) -> None:  # noqa: B027  # most laws fit any grid
+        """Raises ValueError where no state can be drawn for that system on that grid."""
 
     def kept_open(self) -> AbstractContextManager[None]:
         """Within it, what the states are read from is opened once and not for every sample."""
@@ -226,15 +231,41 @@ class FileInitial(Initial):
         from fdiff import levels
 
         state, source = self._state(system, sample)
+        self._check_box(system, source, grid)
         with named(self.path):
             return levels.resample_field(state, source, grid)
+
+    def check(self, system: System, grid: Grid) -> None:
+        with self._file() as file:
+            self._check_box(system, file.grid, grid)
+            file.frame(self.time)
+            for name in system.fields:
+                file.channel(name)
+
+    def _check_box(self, system: System, source: Grid, grid: Grid) -> None:
+        if not source.same_box(grid):
+            raise ValueError(
+                f"{self.path} lies on {words.box(source)}, {system.name} on {words.box(grid)}: "
+                f"generate on its box (a recipe with {_keys(source, grid)}), or write the fields "
+                "on this one"
+            )
 
     def _state(self, system: System, sample: int) -> tuple[np.ndarray, Grid]:
         """One sample's state as the file has it, float64, and its grid."""
         with self._file() as file:
             if not sample < len(file):
-                raise ValueError(f"{self.path} has {len(file)} samples, no number {sample}")
+                count = counted(len(file), "sample")
+                raise ValueError(f"{self.path} has {count}, no number {sample}")
             return file.state(sample, system.fields, self.time).astype(np.float64), file.grid
+
+
+def _keys(wanted: Grid, grid: Grid) -> str:
+    """The keys of a recipe on ``grid`` that give it the box of ``wanted``."""
+    kept = grid.dim == wanted.dim
+    keys = {name: getattr(wanted, name) for name in ("lengths", "origin", "boundary")}
+    changed = {k: v for k, v in keys.items() if not (kept and v == getattr(grid, k))}
+    said = ", ".join(f"{key} = {json.dumps(values)}" for key, values in changed.items())
+    return said if kept else f"a resolution of {counted(wanted.dim, 'axis', 'axes')}, {said}"
 
 
 @final
@@ -266,11 +297,14 @@ class ImagesInitial(Initial):
     def identity(self, sample: int) -> str:
         return self._folder.identity(sample)
 
+    def check(self, system: System, grid: Grid) -> None:
+        if grid.dim != 2:
+            raise ValueError(f"images have two axes, the grid has {grid.dim}")
+
     def draw(self, system: System, grid: Grid, seed: int, sample: int) -> np.ndarray:
         from fdiff import levels
 
-        if grid.dim != 2:
-            raise ValueError(f"images have two axes, the grid has {grid.dim}")
+        self.check(system, grid)
         pixels = self._folder.state(sample, ("image",)).astype(np.float64)
         return levels.resample_field(pixels, grid.with_shape(pixels.shape[1:]), grid)
 

@@ -12,6 +12,7 @@ from fdiff.errors import DivergenceError
 from fdiff.grid import Grid
 from fdiff.pde import stabilised
 from fdiff.pde.systems import System, pointer
+from fdiff.values import real_values
 
 METHODS = ("stabilised", "etdrk4")
 
@@ -152,10 +153,19 @@ def _advance(kind: str):
 
 
 def checked_initial(system: System, initial, grid: Grid) -> np.ndarray:
-    """``initial`` as float64 of shape (fields, *grid.shape)."""
-    y = np.asarray(initial)
-    if np.iscomplexobj(y):
-        raise TypeError(f"{system.name} has real fields {system.fields}; got a complex array")
+    """``initial`` as float64 of shape (fields, *grid.shape).
+
+    Raises:
+        TypeError: no system, no grid, or an initial state that is no array of real numbers.
+        ValueError: another shape, or values that are missing or not finite.
+    """
+    for value, kind, place in ((system, System, "system"), (grid, Grid, "grid")):
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"expected (system, initial, grid, times): {place} is a {kind.__name__}, got "
+                f"{type(value).__name__}"
+            )
+    y = real_values(initial, f"the initial state of {system.name}")
     y = np.ascontiguousarray(y, dtype=np.float64)
     expected = (len(system.fields), *grid.shape)
     if y.shape != expected:
@@ -169,8 +179,13 @@ def checked_initial(system: System, initial, grid: Grid) -> np.ndarray:
 
 
 def checked_times(times) -> np.ndarray:
-    """``times`` as increasing float64 numbers >= 0."""
-    times = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    """``times`` as increasing float64 numbers >= 0.
+
+    Raises:
+        TypeError: no real numbers.
+        ValueError: numbers that do not increase, are negative or not finite.
+    """
+    times = np.atleast_1d(real_values(times, "the times").astype(np.float64))
     if times.ndim != 1 or not len(times):
         raise ValueError(f"times are a list of numbers, got shape {times.shape}")
     if not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) <= 0).any():

@@ -27,7 +27,7 @@ _STACKED = (
     ({"velocity", "particles"}, "incompressible flow (datasets velocity, particles, force)"),
     ({"velocity", "force"}, "incompressible flow (datasets velocity, particles, force)"),
 )
-_SHALLOW_WATER = "the radial dam break of the shallow-water equations (groups of one field)"
+_SHALLOW_WATER = "radial dam break of the shallow-water equations (groups of one field)"
 _SORPTION = "diffusion-sorption in one dimension (groups of one field)"
 
 
