@@ -254,3 +254,9 @@ def test_warnings_name_the_line_that_led_to_them(tmp_path):
             cause()
         assert [Path(one.filename).name for one in found] == [Path(__file__).name]
         assert [one.lineno for one in found] == [cause.__code__.co_firstlineno]
+
+
+def test_every_warning_is_given_so():
+    sources = sorted(Path(fdiff.__file__).parent.rglob("*.py"))
+    own = [path for path in sources if "warnings.warn(" in path.read_text(encoding="utf-8")]
+    assert [path.name for path in own] == ["words.py"]

@@ -47,7 +47,9 @@ class Ledger:
                 f"another process is writing {written}: wait for it, or choose another --out"
             )
         if ours is None:
-            warn(f"there are no locks here: another process that writes {written} is not seen")
+            warn(
+                f"there are no locks here: another process that writes {written} would not be seen"
+            )
         self.header: dict[str, Any] = {}
         self.records: dict[int, dict[str, Any]] = {}
         self.sealing = False

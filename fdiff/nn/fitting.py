@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +41,7 @@ from fdiff.nn.trainer import MultilevelTrainer, TrainingDiverged
 from fdiff.schedule import LinearSchedule
 from fdiff.score.mean import Field
 from fdiff.values import real_values
+from fdiff.words import by_number, warn
 
 LOCK = "training.lock"  # in a run directory while a training writes there
 
@@ -260,10 +260,9 @@ def _warn_of_leakage(known: Fingerprints, validation: Fingerprints) -> None:
     """A warning where fields that are held out are trained on."""
     shared = int(known.known(validation).sum())
     if shared:
-        warnings.warn(
-            f"{shared} of the {len(validation)} validation fields are among the training fields: "
-            "their loss does not say what the network does on others",
-            stacklevel=3,
+        warn(
+            f"{shared} of the {len(validation)} validation fields {by_number(shared, 'is', 'are')} "
+            "among the training fields: their loss does not say what the network does on others"
         )
 
 

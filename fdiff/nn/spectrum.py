@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from fdiff.errors import SpectrumWarning
 from fdiff.grid import Grid
 from fdiff.score.mean import Field
 from fdiff.shells import axis_shells, shell_index
+from fdiff.words import warn
 
 # Beyond this many modes a tail's trace is summed along shells, not modes.
 TAIL_REFINEMENT = 4
@@ -110,13 +110,12 @@ def estimate_spectrum(
     places, values = _shell_means(coefficients, grid, int(shell_index(grid).max()) + 1)
     slope = -2.0 * grid.dim - 2.0
     intercept = float(np.log(values[-1]) - slope * np.log(places[-1]))
-    warnings.warn(
+    warn(
         f"at the end of the grid {grid.shape} the spectrum of {name} goes like "
         f"frequency^{found.exponent:.1f}, which does not say how it goes on (noise in the data, or "
         "too coarse a grid). Samples on this grid keep that spectrum; on finer grids it is taken "
         f"to fall like frequency^{slope:.0f}",
         SpectrumWarning,
-        stacklevel=2,
     )
     return ShellSpectrum(_floats(places), _floats(values), "power", slope, intercept)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import final
 
@@ -14,6 +13,7 @@ from fdiff.score.base import Score
 from fdiff.score.gaussian import ratio
 from fdiff.score.mean import mean_coefficients
 from fdiff.solvers.base import Solver
+from fdiff.words import warn
 
 # Of the data's standard deviation. A thousand samples show the standard deviation of a mode to
 # 2.2 %, so less than this is hidden by their scatter. The usual horizons stay below it for means
@@ -103,11 +103,10 @@ def warn_of_prior_start(score: Score, grid: Grid, t: float, solver: Solver) -> N
     remedies = [longer] if m > TOLERATED else ["a longer schedule", "a noise as rough as the data"]
     if exact:
         remedies.insert(0, 'start="exact", which draws from the law at that time')
-    warnings.warn(
+    warn(
         f"the start is drawn from N(0, Q), but the law at t = {t:g} is another one: m = {m:.2g} of "
         f"the data is left in it; {consequence}. Take {', or '.join(remedies)}",
         InitialLawWarning,
-        stacklevel=3,
     )
 
 
