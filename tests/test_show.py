@@ -33,7 +33,7 @@ def test_show_writes_a_picture_and_a_movie(folder, tmp_path, capfd):
     for wrong, words in (
         (["--sample", "7"], "has samples 0 to 1, not 7"),
         (["--field", "w"], "has fields u, v"),
-        (["--movie", str(tmp_path / "c.txt")], ".gif or an .mp4"),
+        (["--movie", str(tmp_path / "c.txt")], "ends in .gif or .mp4"),
     ):
         assert main(["show", str(folder / "two.h5"), "--out", str(picture), *wrong]) == 1
         assert words in capfd.readouterr().err
