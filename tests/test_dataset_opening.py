@@ -479,3 +479,9 @@ def test_a_file_without_samples_says_what_it_holds(tmp_path):
     said = sentence(path)
     assert "has no samples" in said
     assert "found velocity" in said
+    plain = tmp_path / "plain.h5"
+    for raw in (b"", b"hello", b"\x81\x82\x83\x84"):
+        plain.write_bytes(raw)
+        for words in (said, sentence(plain)):
+            assert "fdiff.dataset.write_fields" in words
+            assert "docs/other_files.md" in words

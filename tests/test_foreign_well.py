@@ -491,3 +491,21 @@ def test_frames_of_the_well_that_were_never_written_are_named(tmp_path):
 def test_times_of_the_well_increase(tmp_path):
     path = plain(tmp_path / "x.h5", times=[1.0, 0.0])
     assert "the stored times must increase; number 0 is 1, number 1 is 0" in refused(path)
+
+
+def test_a_grid_type_that_is_not_stated_is_said(tmp_path):
+    path = plain(tmp_path / "x.h5", boundary={"x": "PERIODIC", "y": "PERIODIC"})
+    assert read(path)[2] == []
+    with h5py.File(path, "r+") as file:
+        del file.attrs["grid_type"]
+    (said,) = read(path)[2]
+    assert said.endswith("no grid_type, and its positions were read as Cartesian coordinates")
+
+
+def test_one_parameter_may_be_named_by_itself(tmp_path):
+    values = np.linspace(0, 1, 5)
+    with dataset.open(plain(tmp_path / "x.h5", scalars={"alpha": values})) as file:
+        assert_allclose(file.parameters("alpha")["alpha"], values, rtol=1e-6)
+        assert list(file.parameters("alpha")) == list(file.parameters(["alpha"])) == ["alpha"]
+        with pytest.raises(ValueError, match="'beta'"):
+            file.parameters("beta")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fdiff.dataset.opening import open_hdf5
+from fdiff.dataset.opening import WRITE, open_hdf5
 from fdiff.errors import UnreadableHere
 from fdiff.words import by_number, warn
 
@@ -27,7 +27,8 @@ def sample_names(file, ours: bool) -> list[str]:
     if not found:
         raise ValueError(
             f"{file.filename} has no samples: expected root groups such as 0000, 0001, ... with a "
-            f"dataset 'data' each, found {some_names(names) or 'nothing'}"
+            f"dataset 'data' each, found {some_names(names) or 'nothing'}; {WRITE} in this layout, "
+            "and docs/other_files.md says which others are read"
         )
     if not ours:
         here = [name for name in numbered if _link(file, name) is None]

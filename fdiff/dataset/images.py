@@ -143,7 +143,9 @@ class ImageFolder(Dataset):
             out[begin : begin + BLOCK, 0] = resize(shades(pixels), side)
         return out
 
-    def parameters(self, names: Sequence[str], split: str | None = None) -> dict[str, np.ndarray]:
+    def parameters(
+        self, names: str | Sequence[str], split: str | None = None
+    ) -> dict[str, np.ndarray]:
         if names:
             raise ValueError(
                 f"{self.path} holds images, which have no parameters: leave out --condition"

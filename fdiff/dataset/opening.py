@@ -35,7 +35,8 @@ _OTHER_KINDS = (
 )
 # A byte of gzip, HDF5's own filter, unpacks to at most 1032; what is small may be sparse.
 _DENSEST, _SMALL = 1100, 1 << 26
-_WRITE = "fdiff.dataset.write_fields writes an array as a dataset"
+WRITE = "fdiff.dataset.write_fields writes an array as a dataset"
+_NEEDED = f"name an HDF5 file ({WRITE}; docs/other_files.md says what is read)"
 
 
 def open_hdf5(path: Path, follow_links: bool = False):
@@ -106,23 +107,26 @@ def _explained(path: Path, head: bytes, error: OSError) -> Exception:
 def _kind(path: Path, head: bytes) -> str:
     """What a file is that is no HDF5 file."""
     if not head:
-        return "it is empty (0 bytes), so what was to write or copy it did not"
+        return (
+            "it is empty (0 bytes), so what was to write or copy it did not: write or copy it "
+            f"again, or {_NEEDED}"
+        )
     if not head.strip(b"\0"):
         return "it begins with zeros only, as a copy does that has not begun or did not arrive"
     if head.startswith(b"PK\x03\x04"):
         return _archive(path)
     for start, kind in _OTHER_KINDS:
         if head.startswith(start):
-            return f"it is {kind}" + (f"; {_WRITE}" if start == b"\x93NUMPY" else "")
+            return f"it is {kind}" + (f"; {WRITE}" if start == b"\x93NUMPY" else "")
     text = _text(head)
     if text is None:
-        return f"it begins with the bytes {head[:8].hex(' ')}, which fdiff does not know"
+        return f"it begins with the bytes {head[:8].hex(' ')}, which fdiff does not know: {_NEEDED}"
     if text.startswith("version https://git-lfs"):
         return "it is a pointer of Git LFS to the file (`git lfs pull` fetches it)"
     if text.lstrip().startswith("<"):
         return "it is a web page or XML, as a download leaves that was answered with an error"
     first = text.strip().splitlines()[0] if text.strip() else ""
-    return f"it is text that begins {first[:40]!r}"
+    return f"it is text that begins {first[:40]!r}: {_NEEDED}"
 
 
 def _archive(path: Path) -> str:
@@ -131,7 +135,7 @@ def _archive(path: Path) -> str:
     except (zipfile.BadZipFile, io.UnsupportedOperation):
         return "it is a zip archive that is cut short"
     if names and all(name.endswith(".npy") for name in names):
-        return f"it holds NumPy arrays (.npz: {', '.join(n[:-4] for n in names[:4])}); {_WRITE}"
+        return f"it holds NumPy arrays (.npz: {', '.join(n[:-4] for n in names[:4])}); {WRITE}"
     return "it is a zip archive (unpack it)"
 
 

@@ -306,8 +306,10 @@ class Dataset:
         keys = self.view.keys
         return [int(k) for k in keys] if all(k.isdecimal() for k in keys) else list(keys)
 
-    def parameters(self, names: Sequence[str], split: str | None = None) -> dict[str, np.ndarray]:
-        """The parameters of these names with which the samples of a split were
+    def parameters(
+        self, names: str | Sequence[str], split: str | None = None
+    ) -> dict[str, np.ndarray]:
+        """The parameters of these names, or of one, with which the samples of a split were
         computed, in the order of `fields`.
 
         Raises:
@@ -316,7 +318,7 @@ class Dataset:
         out = {}
         with self.naming_the_file():
             records = [self.view.parameters(row) for row in self.usable(split)]
-        for name in names:
+        for name in [names] if isinstance(names, str) else names:
             if not all(name in record for record in records):
                 known = sorted(set.intersection(*map(set, records))) if records else []
                 raise ValueError(

@@ -59,6 +59,11 @@ class View(ABC):
         """What a file of somebody else is taken for that does not say it; "" where it does."""
         return ""
 
+    @property
+    def coordinates(self) -> str:
+        """As which the positions were read in a file of somebody else that does not say it."""
+        return ""
+
     @abstractmethod
     def raw(self, row: int) -> Any:
         """A sample in the stored nodes, to be indexed by time first or by Ellipsis."""
@@ -152,7 +157,7 @@ class View(ABC):
                 f"the walls along {', '.join(walls)} are read as no-flux for all fields, unless "
                 "--boundary (boundary=) says otherwise",
             )
-        return [assumed, *notes] if assumed else notes
+        return [note for note in (assumed, self.coordinates) if note] + notes
 
     @cached_property
     def grid(self) -> Grid:

@@ -159,6 +159,12 @@ class WellView(View):
             )
         return stated
 
+    @property
+    def coordinates(self) -> str:
+        if "grid_type" in self.file.attrs:
+            return ""
+        return "the file has no grid_type, and its positions were read as Cartesian coordinates"
+
     def raw(self, row: int) -> _Stacked:
         return _Stacked(self.components, row, self.stored_shape, self._order)
 
