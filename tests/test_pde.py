@@ -269,7 +269,7 @@ def test_a_state_that_explodes_is_named_with_its_time():
     ("change", "message"),
     [
         ({"initial": np.zeros((1, 8, 8))}, r"shape \(2, 8, 8\)"),
-        ({"initial": np.zeros((2, 8, 8), complex)}, "real fields"),
+        ({"initial": np.zeros((2, 8, 8), complex)}, "fields are real"),
         ({"initial": np.full((2, 8, 8), np.nan)}, "not finite"),
         ({"times": [1.0, 0.5]}, "must increase"),
         ({"times": []}, "list of numbers"),
