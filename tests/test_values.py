@@ -151,7 +151,7 @@ def masked(values, at):
     return np.ma.MaskedArray(values, mask)
 
 
-MASKED = "1 of the .* values of .* are masked"
+MASKED = "1 of the .* values of .* is masked"
 NOT_FINITE = "NaN or infinite.*number 3"
 BAD = {
     "masked": (lambda u: masked(u, (3, 0, 1, 1)), ValueError, MASKED),
