@@ -326,6 +326,13 @@ def test_images_are_unpacked_no_further_than_their_header_declares(tmp_path):
     tracemalloc.stop()
 
 
+def test_zeros_after_the_end_of_an_archive_are_not_read(tmp_path):
+    folder = Path(shutil.copytree(CORPUS / "images", tmp_path / "images"))
+    os.truncate(folder / "train-images-idx3-ubyte.gz", 1 << 40)
+    with pytest.raises(ValueError, match="longer than its header says"):
+        dataset.open(folder).fields()
+
+
 def test_a_header_that_no_file_of_that_size_can_fill_is_refused(tmp_path):
     from fdiff.dataset.idx import read_idx
 

@@ -96,11 +96,19 @@ def test_an_unknown_format_is_refused(run, version):
 
 
 def test_counts_are_compared_with_the_weights_before_a_network_is_built(run):
-    for table in ({"hidden_channels": 10**7}, {"n_layers": 10**9}):
+    for table in ({"hidden_channels": 10**7}, {"n_layers": 10**9}, {"oversampling": 2**70}):
         change(run, lambda d, table=table: d["config"]["network"].update(table))
         with pytest.raises(ValueError, match=rf"run\.json: config\.network\.{next(iter(table))}"):
             load(run)
         shutil.copy(CORPUS / "run_conditional" / "run.json", run / "run.json")
+
+
+@pytest.mark.parametrize("modes", [float("inf"), 4.0, [4, 4.0], "4", None, True, {"a": 4}])
+def test_modes_are_whole_numbers(modes):
+    from fdiff.nn import Config
+
+    with pytest.raises(ValueError, match=r"network\.n_modes must be a whole number or a list"):
+        Config.from_dict({"network": {"n_modes": modes}})
 
 
 def damaged_state(run: Path, edit) -> Path:

@@ -18,6 +18,7 @@ from fdiff.errors import FileError
 from fdiff.inputs import not_a_link, regular
 
 UNSIGNED_BYTE = 8
+_SMALL = 4096  # bytes of headers and of packing
 MOST_VALUES = 2**31  # a header that promises more is damaged
 
 
@@ -40,6 +41,9 @@ def read_idx(path: Path | str, follow_links: bool | None = None) -> np.ndarray:
         with gzip.open(path) if packed else open(path, "rb") as file:
             shape = _header(path, cast(BinaryIO, file), most)
             expected = math.prod(shape)
+            # Packing adds little; zeros after the end would all be read in search of more.
+            if path.stat().st_size > 2 * expected + _SMALL:
+                raise ValueError(f"{path} is longer than its header says: {shape}")
             raw = file.read(expected + 1)
     except (EOFError, OSError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fdiff.described import Item, check_box
+from fdiff.described import Item, check_box, shown
 from fdiff.errors import FileError, UnknownVersion
 from fdiff.inputs import read_json
 from fdiff.nn.checkpoint import KINDS, object_from_json
@@ -30,6 +30,7 @@ KEYS = (
 # Keys that came after the first runs of a format, each with what the runs without it mean.
 ADDED: dict[str, Any] = {"condition_ranges": None}
 MOST_NODES = 1 << 32
+MOST_OVERSAMPLING = 64  # finer grids, per axis, than any network needs inside
 _TABLES = {"network": NetworkConfig, "denoiser": DenoiserConfig, "training": TrainingConfig}
 
 
@@ -202,6 +203,11 @@ def check_size(description: dict[str, Any], tensors: Mapping[str, Tensor]) -> No
         raise ValueError(
             f"config.network.hidden_channels: expected at most {math.isqrt(count)}, the root of "
             f"the number of weights, found {network.hidden_channels}"
+        )
+    if network.oversampling > MOST_OVERSAMPLING:
+        raise ValueError(
+            f"config.network.oversampling: expected at most {MOST_OVERSAMPLING}, found "
+            f"{shown(network.oversampling)}"
         )
     grid = description["grid"]["shape"]
     if max(config.training.levels) != max(grid):

@@ -88,8 +88,8 @@ def options_from(kind, table_name: str, table: dict[str, Any], recorded: bool):
 def _typed(name: str, value, default):
     if name == "network.n_modes":
         value = tuple(value) if isinstance(value, list) else value
-        whole = [value] if isinstance(value, int) else value
-        if isinstance(whole, str) or not all(type(v) is int for v in whole):
+        whole = value if isinstance(value, tuple) else (value,)
+        if not all(type(v) is int for v in whole):
             raise ValueError(f"{name} must be a whole number or a list of them, got {shown(value)}")
         return value
     if isinstance(default, tuple):

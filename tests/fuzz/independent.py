@@ -24,6 +24,7 @@ def samples(path: Path, most: int | None = None) -> tuple[list[str], list[np.nda
         if "t0_fields" in file:
             group = _inside(file, "t0_fields")
             names = [str(name) for name in group.attrs["field_names"]]
+            names += sorted(set(group) - set(names))  # a field is one whether it is listed or not
             arrays = [_inside(file, f"t0_fields/{name}")[...] for name in names]
             stacked = np.stack(arrays, axis=-1)
             sides = tuple(reversed(range(2, stacked.ndim - 1)))
