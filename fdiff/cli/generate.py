@@ -267,7 +267,7 @@ def default_workers() -> int:
 
 
 def _bytes(out: Path) -> int:
-    """On the disk, of a file and its shards, or of a folder's files."""
+    """Bytes that a file with its shards, or the files of a folder, take on the disk."""
     shards = out.parent.glob(f"{out.stem}.*-of-*{out.suffix}")
     files = [path for path in out.rglob("*") if path.is_file()] if out.is_dir() else [out, *shards]
     return sum(path.stat().st_size for path in files)

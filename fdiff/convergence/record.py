@@ -46,7 +46,7 @@ class Record:
     reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, which knows no NaN and no infinity: those become null."""
+        """The record as JSON values; NaN and infinities, which JSON does not know, become null."""
         return {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in asdict(self).items()

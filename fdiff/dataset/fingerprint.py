@@ -44,7 +44,7 @@ class Fingerprints:
 
     @classmethod
     def of(cls, fields: np.ndarray, grid: Grid, names: Sequence[str]) -> Fingerprints:
-        """Of ``fields`` (samples, fields, *grid.shape).
+        """The fingerprints of ``fields``, an array (samples, fields, *grid.shape).
 
         A field that is constant to round-off (or zero), or whose energy is all beyond the coarsest
         modes, has no fingerprint: it says nothing of where it comes from.

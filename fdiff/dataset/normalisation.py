@@ -38,7 +38,7 @@ class Moments:
 
     @property
     def std(self) -> float:
-        """Of the population: divided by the count."""
+        """The standard deviation of the population: squares are divided by the count."""
         return math.sqrt(self.distances / self.count)
 
     @property

@@ -146,7 +146,7 @@ def _common_times(a: Dataset, b: Dataset) -> tuple[float, float] | None:
 
 
 def _fingerprints(file: Dataset, names: list[str], time: float, rows: list[int]) -> Fingerprints:
-    """Of these samples, a piece of them in memory at a time."""
+    """Fingerprints of these samples, a piece of which is in memory at a time."""
     parts = []
     for begin in range(0, len(rows), 256):
         states = [file.values(row, names, time) for row in rows[begin : begin + 256]]

@@ -14,8 +14,10 @@ FLOOR = 0.01  # L2 norm of a field, in that of the largest, below which its own 
 
 
 def sample_statistics(data: np.ndarray, grid: Grid) -> dict[str, Any]:
-    """Of one trajectory [t, *grid.shape, field]: by field mean and mean square over all stored
-    times, and at the last one the energy by shell of the frequency (`fdiff.shells`) and the tail.
+    """Statistics of one trajectory [t, *grid.shape, field].
+
+    By field these are the mean and the mean square over all stored times and, at the last one, the
+    energy by shell of the frequency (`fdiff.shells`); of all fields, the largest spatial tail.
 
     The tail is the energy's share in modes beyond two thirds of the grid's range on some axis, the
     largest of the fields: where it is large, the grid is too coarse (`fdiff.dataset.resolved`).
@@ -60,7 +62,7 @@ def tail_modes(grid: Grid) -> np.ndarray:
 def file_statistics(
     samples: Iterable[dict[str, Any] | None], names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """By field: mean, std and mean spectrum over the samples that did not fail."""
+    """Mean, std and mean spectrum of each field over the samples that did not fail."""
     known = [s for s in samples if s is not None]
     if not known:
         return {}

@@ -214,7 +214,7 @@ def _bytes(path: Path, regions: list[Region]) -> list[bytearray]:
 def records_and_places(
     path: Path,
 ) -> tuple[dict[int, dict[str, Any]], dict[int, tuple[Path, list[Region]]]]:
-    """By sample its record, with the statistics, and where its bytes are: file, (offset, size)."""
+    """Each sample's record with its statistics, and where its bytes are: file, (offset, size)."""
     from fdiff.dataset.statistics import sample_statistics
 
     records, places = {}, {}

@@ -142,7 +142,7 @@ class _State:
         return cls(law.mean, law.covariance, ())
 
     def law(self, at: RealCoordinates) -> DenseLaw:
-        """Of the state alone."""
+        """The law of the state alone."""
         return DenseLaw(self.mean[: at.size], self.covariance[: at.size, : at.size], at)
 
     def after(self, step: _Step) -> _State:

@@ -213,7 +213,7 @@ def _read_off(rows, probes, size: int, memory: tuple[float, ...], problem: Probl
 
 
 def tolerance(scale: np.ndarray) -> np.ndarray:
-    """By how much rounding may move a value that is a sum of terms of size ``scale``.
+    """The most that rounding may move a value that is a sum of terms of size ``scale``.
 
     The second part is for scores that transform fields, whose rounding errors have the size of the
     largest mode.
@@ -236,7 +236,7 @@ class State:
 
     @property
     def law(self) -> Law:
-        """Of the state alone."""
+        """The law of the state alone."""
         # Where a variance vanishes, rounding may leave it just below zero.
         return Law(self.mean[0], np.maximum(self.covariance[0, 0], 0.0))
 

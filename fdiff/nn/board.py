@@ -17,7 +17,7 @@ class Writer(Protocol):
 
 
 def open_writer(directory: Path, step: int) -> Writer:
-    """Of TensorBoard's files in ``directory``; what stands there from ``step`` on is hidden.
+    """A writer of TensorBoard's files in ``directory``; what is there from ``step`` on is hidden.
 
     Raises:
         ModuleNotFoundError: tensorboard is not installed.

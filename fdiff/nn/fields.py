@@ -110,7 +110,7 @@ def noise_tensor(
 
 
 def coefficient_type(grid: Grid) -> torch.dtype:
-    """Of coefficients in training."""
+    """The dtype of coefficients in training: complex64 where an axis is periodic, else float32."""
     return torch.complex64 if grid.basis.is_complex else torch.float32
 
 

@@ -69,7 +69,11 @@ class SpectralBlock(nn.Module):
         self.modulation = nn.Linear(embedding, 2 * channels)
 
     def scale_and_shift(self, embedded: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-        """Of ``K x + P x``, ``(batch, 1, .., channels)`` each: the bias of W is in the shift."""
+        """Return the factor and the offset that time applies to ``K x + P x``.
+
+        Both have shape ``(batch, 1, ..., channels)``. The bias of the pointwise map is part of the
+        offset, so that it is added only once.
+        """
         lead = (len(embedded),) + (1,) * dim
         scale, shift = self.modulation(embedded).reshape(*lead, -1).chunk(2, -1)
         return 1 + scale, torch.addcmul(shift + self.pointwise.bias, self.pointwise.bias, scale)

@@ -61,7 +61,7 @@ class Run:
 
     @cached_property
     def score(self) -> NetworkScore:
-        """Of a run without conditions; see `score_at`."""
+        """The score of a run without conditions; see `score_at`."""
         return self.score_at()
 
     def score_at(self, **parameters: float) -> NetworkScore:

@@ -40,7 +40,7 @@ class View(ABC):
     @property
     @abstractmethod
     def stored_shape(self) -> tuple[int, ...]:
-        """Of one sample, [t, *nodes, field], before nodes are turned into those of the grid."""
+        """Shape of one sample, [t, *nodes, field], before nodes are turned into the grid's."""
 
     @abstractmethod
     def axis(self, name: str) -> np.ndarray:
@@ -169,7 +169,7 @@ class View(ABC):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample, [t, *grid.shape, field]."""
+        """Shape of one sample, [t, *grid.shape, field]."""
         return (self.stored_shape[0], *self.grid.shape, self.stored_shape[-1])
 
     def data(self, row: int) -> Any:

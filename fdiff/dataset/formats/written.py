@@ -35,7 +35,7 @@ class Written:
         return self._table is None
 
     def missing(self, key) -> np.ndarray:
-        """For each value of ``array[key]`` whether it was never written.
+        """Whether each value of ``array[key]`` was never written, an array of truth values.
 
         ``key``: whole numbers, slices and an Ellipsis, as h5py takes them.
         """
@@ -54,7 +54,7 @@ class Written:
 
 
 def _chunks_there(array) -> np.ndarray | None:
-    """For each chunk whether it is allocated; None where all are."""
+    """Whether each chunk is allocated, an array of truth values; None where all are."""
     counts = tuple(-(-n // chunk) for n, chunk in zip(array.shape, array.chunks))
     if array.id.get_num_chunks() == math.prod(counts):
         return None
