@@ -420,7 +420,7 @@ def damaged(fields):
     ("fields", "changes", "message"),
     [
         (two_humps()[:0], {}, "split is empty"),
-        (damaged(two_humps()), {}, "1 of the 40 training fields hold NaN.*number 5"),
+        (damaged(two_humps()), {}, "1 of the 40 training fields holds NaN.*number 5"),
         (two_humps(4)[..., :8], {}, "must have shape"),
         (two_humps(), {"training__levels": (8, 32)}, "level 32 is finer than the data"),
         (two_humps(), {"training__levels": (16, 8)}, "coarse to fine"),
