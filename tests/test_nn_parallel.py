@@ -153,7 +153,7 @@ def test_two_processes_train_as_one_and_end_with_the_first_error(folder):
     assert_same_training(folder / "one", folder / "two")
     # The second process found NaN in its data; the first one's wait for it ended in silence.
     assert codes == [1, 1]
-    assert error.count("1 of the 80 training fields hold NaN") == 1
+    assert error.count("1 of the 80 training fields holds NaN") == 1
     assert error.count("Traceback") == 1
 
 
