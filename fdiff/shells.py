@@ -48,7 +48,7 @@ def complete_shells(grid: Grid) -> int:
 
 
 def axis_shells(grid: Grid) -> tuple[int, ...]:
-    """For each axis, the number of whole shells below its first mode that is not retained."""
+    """The number of whole shells below the first mode that is not retained, for each axis."""
     width = shell_width(grid)
     ends = [
         (n + 1) // 2 if boundary == "periodic" else n

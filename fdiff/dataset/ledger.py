@@ -112,7 +112,7 @@ class Ledger:
         self._append(record)
 
     def mark_sealing(self) -> None:
-        """From here on the file's metadata are open; see `factory`."""
+        """Record that the file's metadata are about to be written; see `factory`."""
         self._append({"sealing": True})
         os.fsync(self._file.fileno())
         self.sealing = True

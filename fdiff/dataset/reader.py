@@ -59,7 +59,7 @@ class Dataset:
             check_links(self._file, self.provenance.get("parts") or (), follow)
             self.view = view(self._file, boundary, follow)
             self._check_count()
-        except Exception as error:
+        except Exception as error:  # whatever h5py raises of a damaged structure
             self._file.close()
             raise _explained(self.path, error) from None
 
@@ -273,7 +273,7 @@ class Dataset:
             yield
         except MemoryError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever h5py raises of a damaged structure
             raise _explained(self.path, error) from None
 
     def _sample(self, row: int):
@@ -377,7 +377,7 @@ def provenance_of(path: Path | str) -> dict[str, Any]:
             return provenance(file)
         except MemoryError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever h5py raises of a damaged structure
             raise _explained(path, error) from None
 
 

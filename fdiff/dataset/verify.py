@@ -172,7 +172,7 @@ def _check(file: Dataset, row: int) -> tuple[dict[str, Any] | None, str]:
         raise
     except MemoryError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever h5py raises of a damaged structure
         if isinstance(error, OSError) and error.errno is not None:
             raise
         own = isinstance(error, ValueError) and raised_here(error)

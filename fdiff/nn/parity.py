@@ -30,8 +30,8 @@ Matrices = Sequence[tuple[Tensor, Tensor]]  # of each axis: of its even and of i
 
 
 def parities(dim: int) -> list[tuple[int, ...]]:
-    """For each group of channels, one number per axis: 1 where the group is built from the
-    conjugate basis functions (sine for cosine), 0 where from the basis functions themselves."""
+    """The parities of each group of channels, one number per axis: 1 where the group is built from
+    the conjugate basis functions (sine for cosine), 0 where from the basis functions themselves."""
     return list(product((0, 1), repeat=dim))
 
 

@@ -90,9 +90,8 @@ def estimate_spectrum(
     """Mean of ``|c_k|^2`` over the samples (and channels) and each shell of `fdiff.shells`.
 
     ``coefficients``: ``(samples, [channels,] *basis.shape)``, the mean removed; ``name`` is what a
-    warning calls them. Shells up to the
-    highest frequency of an axis are used, and a tail is fitted to the last of them. Towards the
-    corners of the grid's box of modes the tail holds too.
+    warning calls them. Shells up to the highest frequency of an axis are used, and a tail is fitted
+    to the last of them. Towards the corners of the grid's box of modes the tail holds too.
 
     Where that tail begins too flat for a finite trace, or has more variance beyond the grid than
     there is on it (a noise floor, rough fields), it is no measurement. Then all shells up to the

@@ -163,7 +163,7 @@ def _closing(chain: np.ndarray) -> np.ndarray:
 
 
 def _jacobian(f, w: np.ndarray) -> np.ndarray:
-    """By complex steps: exact to rounding, as f is a polynomial."""
+    """The Jacobian of ``f`` at ``w`` by complex steps: exact to rounding, as f is a polynomial."""
     step = 1e-30
     return np.array([f(w + 1j * step * e).imag / step for e in np.eye(len(w))]).T
 

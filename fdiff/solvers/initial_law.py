@@ -111,7 +111,7 @@ def warn_of_prior_start(score: Score, grid: Grid, t: float, solver: Solver) -> N
 
 
 def _consequences(error: InitialLawError) -> list[str]:
-    """In words, the parts of the error that are not negligible beside `TOLERATED`."""
+    """The parts of the error that are not negligible beside `TOLERATED`, in words."""
     parts = []
     if error.std > TOLERATED / 10:
         size = "large" if error.total_std > 0 else "small"
